@@ -1,1 +1,4 @@
+//! The hub of Weft.
 
+pub mod clock;
+pub mod log;
