@@ -1,4 +1,5 @@
 //! The hub of Weft.
 
 pub mod clock;
+pub mod index;
 pub mod log;
