@@ -1,0 +1,237 @@
+//! The key directory: master key, CA, hub signing key, hash keys – each with an id, old ones kept. With the log, the second
+//! thing that replay cannot rebuild.
+//!
+//! One file, `keyring.json`, readable by its owner alone; it is written once, whole, and synced before anything uses it.
+
+use std::{
+    collections::BTreeMap,
+    fmt, fs,
+    io::Write,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use aws_lc_rs::{hkdf, hmac};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::{
+    clock::{Millis, random},
+    envelope::DataKey,
+    identity::ca::{Ca, CaError},
+    statement::SigningKey,
+};
+
+/// Why the key directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// It exists already; it is never overwritten.
+    #[error("{0} exists already; a key directory is never overwritten")]
+    Exists(PathBuf),
+    /// A file cannot be read or written.
+    #[error("{path}: {error}")]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What happened.
+        error: std::io::Error,
+    },
+    /// Others may read it.
+    #[error("{0} can be read by others; chmod 600 it")]
+    WorldReadable(PathBuf),
+    /// It is not a key ring.
+    #[error("{path} is not a key ring: {error}")]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        error: String,
+    },
+    /// The CA in it cannot be used.
+    #[error(transparent)]
+    Ca(#[from] CaError),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    /// Names the installation; stands in the first registry event, so that a key directory and a log that do not belong together are told apart.
+    installation: String,
+    created_at: Millis,
+    /// Wraps departments' data keys and secrets. id → 32 bytes, base64.
+    master: BTreeMap<String, String>,
+    /// The hub's own data keys (ledger, registry).
+    data: BTreeMap<String, String>,
+    /// Keyed hashes of holders and look-up identifiers; page tokens. The index is built on the first.
+    hash: BTreeMap<String, String>,
+    /// The hub's signing key for statements: PKCS#8, base64.
+    signing: BTreeMap<String, String>,
+    ca_certificate: String,
+    ca_key: String,
+}
+
+/// The keys, loaded.
+pub struct Keys {
+    /// The installation's name.
+    pub installation: String,
+    /// When the key directory was made.
+    pub created_at: Millis,
+    /// The built-in CA.
+    pub ca: Ca,
+    /// Signs statements.
+    pub signing: SigningKey,
+    master: BTreeMap<String, DataKey>,
+    data: BTreeMap<String, DataKey>,
+    hash: hmac::Key,
+    page: hmac::Key,
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keys").field("installation", &self.installation).finish_non_exhaustive()
+    }
+}
+
+/// The file's name in the key directory.
+pub const KEYRING: &str = "keyring.json";
+
+impl Keys {
+    /// Makes a new key directory. Refuses to touch an existing one.
+    pub fn create(dir: &Path, trust_domain: &str, now: Millis) -> Result<(), KeysError> {
+        let path = dir.join(KEYRING);
+        if path.exists() {
+            return Err(KeysError::Exists(path));
+        }
+        let (ca_certificate, ca_key) = Ca::create(&format!("Weft CA {trust_domain}"), now)?;
+        let stored = Stored {
+            installation: hex::encode(random::<16>()),
+            created_at: now,
+            master: one_random("master/1"),
+            data: one_random("hub/1"),
+            hash: one_random("hash/1"),
+            signing: [("signing/1".into(), STANDARD.encode(SigningKey::generate_pkcs8()))].into(),
+            ca_certificate,
+            ca_key,
+        };
+        fs::create_dir_all(dir).map_err(io(dir))?;
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).map_err(io(dir))?;
+        let json = Zeroizing::new(serde_json::to_vec_pretty(&stored).expect("a key ring is plain JSON"));
+        write_private(&path, &json)
+    }
+
+    /// Loads a key directory.
+    pub fn open(dir: &Path) -> Result<Self, KeysError> {
+        let path = dir.join(KEYRING);
+        let mode = fs::metadata(&path).map_err(io(&path))?.permissions().mode();
+        if mode & 0o077 != 0 {
+            return Err(KeysError::WorldReadable(path));
+        }
+        let json = Zeroizing::new(fs::read(&path).map_err(io(&path))?);
+        let unreadable = |error: String| KeysError::Unreadable { path: path.clone(), error };
+        let stored: Stored = serde_json::from_slice(&json).map_err(|error| unreadable(error.to_string()))?;
+        let signing = stored.signing.last_key_value().ok_or_else(|| unreadable("no signing key".into()))?.1;
+        let signing = STANDARD.decode(signing).map_err(|error| unreadable(error.to_string()))?;
+        let hash = decode_keys(&stored.hash).map_err(unreadable)?;
+        let hash = hash.last_key_value().ok_or_else(|| unreadable("no hash key".into()))?.1;
+        Ok(Self {
+            ca: Ca::load(&stored.ca_certificate, &stored.ca_key)?,
+            signing: SigningKey::from_pkcs8(&signing).map_err(unreadable)?,
+            master: decode_keys(&stored.master).map_err(unreadable)?,
+            data: decode_keys(&stored.data).map_err(unreadable)?,
+            hash: hmac::Key::new(hmac::HMAC_SHA256, derive(hash, b"weft hash").as_slice()),
+            page: hmac::Key::new(hmac::HMAC_SHA256, derive(hash, b"weft page token").as_slice()),
+            installation: stored.installation,
+            created_at: stored.created_at,
+        })
+    }
+
+    /// The hub's newest own data key: (id, key).
+    pub fn hub_data_key(&self) -> (&str, &DataKey) {
+        let (id, key) = self.data.last_key_value().expect("a key ring has a data key");
+        (id, key)
+    }
+
+    /// One of the hub's own data keys.
+    pub fn data_key(&self, id: &str) -> Option<DataKey> {
+        self.data.get(id).cloned()
+    }
+
+    /// The newest master key: (id, key).
+    pub fn master_key(&self) -> (&str, &DataKey) {
+        let (id, key) = self.master.last_key_value().expect("a key ring has a master key");
+        (id, key)
+    }
+
+    /// A master key by id.
+    pub fn master_key_of(&self, id: &str) -> Option<&DataKey> {
+        self.master.get(id)
+    }
+
+    /// Keyed hash of length-prefixed parts: what the index holds of holders and look-up identifiers.
+    pub fn keyed_hash(&self, parts: &[&str]) -> [u8; 32] {
+        mac(&self.hash, parts.iter().map(|part| part.as_bytes()))
+    }
+
+    /// The code of a page token: only this hub can make one.
+    pub fn page_mac(&self, parts: &[&[u8]]) -> [u8; 32] {
+        mac(&self.page, parts.iter().copied())
+    }
+}
+
+fn mac<'a>(key: &hmac::Key, parts: impl Iterator<Item = &'a [u8]>) -> [u8; 32] {
+    let mut context = hmac::Context::with_key(key);
+    for part in parts {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part);
+    }
+    let mut out = [0; 32];
+    out.copy_from_slice(context.sign().as_ref());
+    out
+}
+
+/// HKDF-SHA-256 of a key for one use.
+pub fn derive(key: &DataKey, label: &[u8]) -> DataKey {
+    let mut out = Zeroizing::new([0; 32]);
+    hkdf::Salt::new(hkdf::HKDF_SHA256, &[])
+        .extract(key.as_slice())
+        .expand(&[label], hkdf::HKDF_SHA256)
+        .and_then(|okm| okm.fill(out.as_mut_slice()))
+        .expect("32 bytes are within HKDF's limit");
+    out
+}
+
+/// Writes a file that only its owner can read, whole and synced, or not at all.
+pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), KeysError> {
+    let partial = path.with_extension("partial");
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&partial)
+        .map_err(io(&partial))?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(io(&partial))?;
+    fs::rename(&partial, path).map_err(io(path))?;
+    let dir = path.parent().unwrap_or(Path::new("."));
+    fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(io(dir))
+}
+
+fn io(path: &Path) -> impl Fn(std::io::Error) -> KeysError {
+    move |error| KeysError::Io { path: path.into(), error }
+}
+
+fn one_random(id: &str) -> BTreeMap<String, String> {
+    [(id.into(), STANDARD.encode(random::<32>()))].into()
+}
+
+fn decode_keys(stored: &BTreeMap<String, String>) -> Result<BTreeMap<String, DataKey>, String> {
+    stored
+        .iter()
+        .map(|(id, text)| {
+            let bytes = Zeroizing::new(STANDARD.decode(text).map_err(|error| error.to_string())?);
+            let key: [u8; 32] = bytes.as_slice().try_into().map_err(|_| format!("key {id} does not have 32 bytes"))?;
+            Ok((id.clone(), Zeroizing::new(key)))
+        })
+        .collect()
+}
