@@ -5,7 +5,17 @@
 //! | [`problem`] | what is wrong with a submission: stable reasons, texts in Chinese and English |
 //! | [`status`] | events, statuses and the table of steps between them |
 //! | [`identifier`] | numbers of people, organisations, assets and papers: grammar and check characters |
+//! | [`json`] | strict JSON: what two readers could read differently is refused |
+//! | [`keys`] | the public keys of departments: what is a sound one, what verifies, what became of it |
+//! | [`sdjwt`] | SD-JWT (RFC 9901) taken apart and processed; the profile that a record adds |
+//! | [`seal`](mod@seal) | a department's content becomes a sealed record |
+//! | [`present`](mod@present) | a sealed record cut down to what was granted |
 
 pub mod identifier;
+pub mod json;
+pub mod keys;
+pub mod present;
 pub mod problem;
+pub mod sdjwt;
+pub mod seal;
 pub mod status;
