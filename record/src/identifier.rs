@@ -86,11 +86,7 @@ impl FromStr for Rule {
     type Err = UnknownRule;
 
     fn from_str(name: &str) -> Result<Self, UnknownRule> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|rule| rule.as_str() == name)
-            .ok_or_else(|| UnknownRule(name.to_owned()))
+        Self::ALL.iter().copied().find(|rule| rule.as_str() == name).ok_or_else(|| UnknownRule(name.to_owned()))
     }
 }
 
@@ -153,15 +149,9 @@ pub struct Tolerance {
 
 impl Tolerance {
     /// For real data.
-    pub const LIVE: Self = Self {
-        test_area: false,
-        short_serial: false,
-    };
+    pub const LIVE: Self = Self { test_area: false, short_serial: false };
     /// For samples, demos and tests.
-    pub const TEST: Self = Self {
-        test_area: true,
-        short_serial: false,
-    };
+    pub const TEST: Self = Self { test_area: true, short_serial: false };
 }
 
 /// Normalises and checks an identifier, in test mode. See [`check_with`].
@@ -175,11 +165,7 @@ pub fn check(rule: Rule, raw: &str) -> Checked {
 pub fn check_with(rule: Rule, raw: &str, tolerance: Tolerance) -> Checked {
     let normalised = normalise(rule, raw);
     let verdict = check::verdict(rule, &normalised, tolerance);
-    Checked {
-        changed: normalised != raw,
-        verdict,
-        normalised,
-    }
+    Checked { changed: normalised != raw, verdict, normalised }
 }
 
 /// Whether digits of a number are masked, as on certificates that show `****` at characters 11 to 14 of an ID.
@@ -194,8 +180,7 @@ pub fn is_masked(raw: &str) -> bool {
 pub fn certificate_identifier_check(without_check: &str) -> Option<char> {
     let check = check::certificate_identifier_check(without_check)?;
     let whole = format!("{without_check}.{}", check as char);
-    (check::verdict(Rule::CertificateIdentifier, &whole, Tolerance::LIVE) == Verdict::Valid)
-        .then_some(check as char)
+    (check::verdict(Rule::CertificateIdentifier, &whole, Tolerance::LIVE) == Verdict::Valid).then_some(check as char)
 }
 
 #[cfg(test)]

@@ -10,12 +10,16 @@
 //! | [`sdjwt`] | SD-JWT (RFC 9901) taken apart and processed; the profile that a record adds |
 //! | [`seal`](mod@seal) | a department's content becomes a sealed record |
 //! | [`present`](mod@present) | a sealed record cut down to what was granted |
+//! | [`catalogue`] | record types, code tables, dialects: loaded from `schemas/`, compiled once, checked against |
+//! | [`rules`] | the closed set of rules that a record type can add to its schema |
 
+pub mod catalogue;
 pub mod identifier;
 pub mod json;
 pub mod keys;
 pub mod present;
 pub mod problem;
+pub mod rules;
 pub mod sdjwt;
 pub mod seal;
 pub mod status;

@@ -55,20 +55,8 @@ impl Problem {
 
     /// A problem whose texts already say what to do, as those of rules do.
     #[must_use]
-    pub fn worded(
-        pointer: impl Into<String>,
-        reason: Reason,
-        zh: impl Into<String>,
-        en: impl Into<String>,
-    ) -> Self {
-        Self {
-            pointer: pointer.into(),
-            reason,
-            rule: None,
-            zh: zh.into(),
-            en: en.into(),
-            warning: false,
-        }
+    pub fn worded(pointer: impl Into<String>, reason: Reason, zh: impl Into<String>, en: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), reason, rule: None, zh: zh.into(), en: en.into(), warning: false }
     }
 
     /// The same problem, naming the rule that was broken.
@@ -131,10 +119,7 @@ impl Rejection {
     /// A rejection for one problem, at the stage that its reason belongs to.
     #[must_use]
     pub fn one(problem: Problem) -> Self {
-        Self {
-            stage: problem.reason.stage(),
-            problems: vec![problem],
-        }
+        Self { stage: problem.reason.stage(), problems: vec![problem] }
     }
 }
 
@@ -170,13 +155,7 @@ mod tests {
         for reason in Reason::ALL {
             assert!(names.insert(reason.as_str()), "{reason} twice");
             assert_eq!(reason.as_str().parse::<Reason>().unwrap(), *reason);
-            assert!(
-                reason
-                    .as_str()
-                    .chars()
-                    .all(|c| c.is_ascii_lowercase() || c == '_'),
-                "{reason}"
-            );
+            assert!(reason.as_str().chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{reason}");
             let json = serde_json::to_string(reason).unwrap();
             assert_eq!(json, format!("\"{}\"", reason.as_str()));
             assert_eq!(serde_json::from_str::<Reason>(&json).unwrap(), *reason);
@@ -188,16 +167,10 @@ mod tests {
     fn every_reason_says_what_happened_and_what_to_do_in_both_languages() {
         for reason in Reason::ALL {
             for text in [reason.happened_en(), reason.remedy_en()] {
-                assert!(
-                    text.is_ascii() && text.len() > 10 && !text.ends_with('.'),
-                    "{reason}: {text}"
-                );
+                assert!(text.is_ascii() && text.len() > 10 && !text.ends_with('.'), "{reason}: {text}");
             }
             for text in [reason.happened_zh(), reason.remedy_zh()] {
-                assert!(
-                    !text.is_ascii() && !text.ends_with('。'),
-                    "{reason}: {text}"
-                );
+                assert!(!text.is_ascii() && !text.ends_with('。'), "{reason}: {text}");
             }
         }
     }

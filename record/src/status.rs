@@ -10,6 +10,10 @@
 //! - A transferred record keeps its flags and returns with them; only `transfer_in` takes it back.
 //! - `rescinded`, `revoked`, `cancelled` are final but for a `correct` that two persons confirmed.
 
+mod refused;
+
+pub use refused::StepRefused;
+
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -112,10 +116,7 @@ impl Event {
     /// seal; bad data in its fields is reported and never blocks it.
     #[must_use]
     pub fn takes_away(self) -> bool {
-        matches!(
-            self,
-            Self::Suspend | Self::Freeze | Self::Rescind | Self::Revoke | Self::Cancel
-        )
+        matches!(self, Self::Suspend | Self::Freeze | Self::Rescind | Self::Revoke | Self::Cancel)
     }
 }
 
@@ -168,10 +169,7 @@ impl FromStr for Event {
     type Err = UnknownWord;
 
     fn from_str(name: &str) -> Result<Self, UnknownWord> {
-        Self::ALL
-            .into_iter()
-            .find(|event| event.as_str() == name)
-            .ok_or(UnknownWord)
+        Self::ALL.into_iter().find(|event| event.as_str() == name).ok_or(UnknownWord)
     }
 }
 
@@ -179,10 +177,7 @@ impl FromStr for Status {
     type Err = UnknownWord;
 
     fn from_str(name: &str) -> Result<Self, UnknownWord> {
-        Self::ALL
-            .into_iter()
-            .find(|status| status.as_str() == name)
-            .ok_or(UnknownWord)
+        Self::ALL.into_iter().find(|status| status.as_str() == name).ok_or(UnknownWord)
     }
 }
 
@@ -218,67 +213,14 @@ impl State {
             (false, true) => Status::Suspended,
             (false, false) => Status::Valid,
         };
-        Self {
-            status,
-            frozen,
-            suspended,
-        }
+        Self { status, frozen, suspended }
     }
 
     /// Whether a version that claims `claimed` may stand at this state. A department that suspends a record need
     /// not know that a court froze it: a claim of a flag that is up agrees, though a higher flag decides the status.
     #[must_use]
     pub fn agrees_with(self, claimed: Status) -> bool {
-        claimed == self.status
-            || (self.status == Status::Frozen && self.suspended && claimed == Status::Suspended)
-    }
-}
-
-/// Why a step is not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum StepRefused {
-    /// A history begins with `issue` or `transfer_in`.
-    #[error("the record has no version yet: publish issue or transfer_in first")]
-    NothingYet,
-    /// `issue` or `transfer_in` of a record that is here and alive.
-    #[error("the record is already here: publish change, renew, reissue or correct instead")]
-    AlreadyHere,
-    /// `resume` without a suspension.
-    #[error("the record is not suspended: there is nothing to resume")]
-    NotSuspended,
-    /// `unfreeze` without a freeze.
-    #[error("the record is not frozen: there is nothing to unfreeze")]
-    NotFrozen,
-    /// Anything but `transfer_in` on a transferred record.
-    #[error("the record was transferred out: only transfer_in takes it back")]
-    Transferred,
-    /// Anything but `correct` on a rescinded, revoked or cancelled record.
-    #[error(
-        "the record was rescinded, revoked or cancelled, which is final: only a confirmed correct changes it"
-    )]
-    Final,
-    /// `correct` on a rescinded, revoked or cancelled record: see [`step_confirmed`].
-    #[error("correcting a final status needs the confirmation of two persons of the department")]
-    NeedsConfirmation,
-    /// A confirmed `correct` that claims `transferred`.
-    #[error("a correction cannot transfer a record")]
-    NotByCorrection,
-}
-
-impl StepRefused {
-    /// What happened and what to do, in Chinese.
-    #[must_use]
-    pub fn zh(self) -> &'static str {
-        match self {
-            Self::NothingYet => "该记录尚无版本，请先归集 issue 或 transfer_in",
-            Self::AlreadyHere => "该记录已存在，请改用 change、renew、reissue 或 correct",
-            Self::NotSuspended => "该记录未处于暂扣状态，无需恢复",
-            Self::NotFrozen => "该记录未处于查封状态，无需解封",
-            Self::Transferred => "该记录已转出，只能由 transfer_in 转回",
-            Self::Final => "该记录已撤销、吊销或注销，状态为终局，只能由经双人确认的 correct 更正",
-            Self::NeedsConfirmation => "更正终局状态须由本部门两人确认",
-            Self::NotByCorrection => "更正不能把记录变为转出",
-        }
+        claimed == self.status || (self.status == Status::Frozen && self.suspended && claimed == Status::Suspended)
     }
 }
 
@@ -349,11 +291,7 @@ pub fn step(from: Option<State>, event: Event) -> Result<State, StepRefused> {
     match TABLE[row(from)][event as usize] {
         Cell::Live(frozen, suspended) => Ok(State::live(frozen, suspended)),
         Cell::Keep => from.ok_or(StepRefused::NothingYet),
-        Cell::End(status) => Ok(State {
-            status,
-            frozen: flags.0,
-            suspended: flags.1,
-        }),
+        Cell::End(status) => Ok(State { status, frozen: flags.0, suspended: flags.1 }),
         Cell::Return => Ok(State::live(flags.0, flags.1)),
         Cell::No(refused) => Err(refused),
     }
@@ -370,10 +308,7 @@ pub fn step_confirmed(from: State, claimed: Status) -> Result<State, StepRefused
             Status::Valid => Ok(State::live(false, false)),
             Status::Suspended => Ok(State::live(false, true)),
             Status::Frozen => Ok(State::live(true, from.suspended)),
-            Status::Rescinded | Status::Revoked | Status::Cancelled => Ok(State {
-                status: claimed,
-                ..from
-            }),
+            Status::Rescinded | Status::Revoked | Status::Cancelled => Ok(State { status: claimed, ..from }),
             Status::Transferred => Err(StepRefused::NotByCorrection),
         },
         decided => decided,
@@ -387,9 +322,7 @@ pub fn allowed_statuses(event: Event) -> &'static [Status] {
     use Status::{Cancelled, Frozen, Rescinded, Revoked, Suspended, Transferred, Valid};
     match event {
         Event::Issue => &[Valid],
-        Event::Change | Event::Renew | Event::Reissue | Event::TransferIn => {
-            &[Valid, Suspended, Frozen]
-        }
+        Event::Change | Event::Renew | Event::Reissue | Event::TransferIn => &[Valid, Suspended, Frozen],
         Event::Suspend => &[Suspended, Frozen],
         Event::Resume => &[Valid, Frozen],
         Event::Freeze => &[Frozen],

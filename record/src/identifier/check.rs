@@ -19,40 +19,22 @@ pub(super) fn verdict(rule: Rule, text: &str, tolerance: Tolerance) -> Verdict {
         Rule::Uscc => uscc(text),
         Rule::Org => organisation(text),
         Rule::CitizenId => citizen_id(text, tolerance),
-        Rule::RegistrationNo => digits_with_check(
-            text,
-            "",
-            15,
-            REGISTRATION_SHAPE,
-            |_| None,
-            REGISTRATION_CHECK,
-        ),
-        Rule::FoodBusinessNo => digits_with_check(
-            text,
-            "JY",
-            14,
-            FOOD_BUSINESS_SHAPE,
-            food_business_category,
-            FOOD_BUSINESS_CHECK,
-        ),
+        Rule::RegistrationNo => digits_with_check(text, "", 15, REGISTRATION_SHAPE, |_| None, REGISTRATION_CHECK),
+        Rule::FoodBusinessNo => {
+            digits_with_check(text, "JY", 14, FOOD_BUSINESS_SHAPE, food_business_category, FOOD_BUSINESS_CHECK)
+        }
         Rule::FoodProductionNo if text.starts_with("QS") => Wrong(WITHDRAWN_QS),
-        Rule::FoodProductionNo => digits_with_check(
-            text,
-            "SC",
-            14,
-            FOOD_PRODUCTION_SHAPE,
-            food_production_category,
-            FOOD_PRODUCTION_CHECK,
-        ),
+        Rule::FoodProductionNo => {
+            digits_with_check(text, "SC", 14, FOOD_PRODUCTION_SHAPE, food_production_category, FOOD_PRODUCTION_CHECK)
+        }
         Rule::CertificateIdentifier => certificate_identifier(text),
         Rule::RealEstateUnit => real_estate_unit(text),
         Rule::RealEstateCertificate => real_estate_certificate(text, tolerance),
         Rule::ConstructionPermit => construction_permit(text),
         Rule::DisabilityCertificate => disability_certificate(text, tolerance),
-        Rule::Division => shape(
-            matches!(text.len(), 6 | 9 | 12) && digits(text) && !text.starts_with('0'),
-            DIVISION_SHAPE,
-        ),
+        Rule::Division => {
+            shape(matches!(text.len(), 6 | 9 | 12) && digits(text) && !text.starts_with('0'), DIVISION_SHAPE)
+        }
         Rule::MarriageCertificate => shape(is_marriage_certificate(text), MARRIAGE_SHAPE),
         Rule::BirthCertificate => shape(
             text.len() == 10
@@ -69,11 +51,7 @@ pub(super) fn verdict(rule: Rule, text: &str, tolerance: Tolerance) -> Verdict {
 }
 
 fn shape(holds: bool, finding: Finding) -> Verdict {
-    if holds {
-        RightShapeNoCheckDigit
-    } else {
-        Wrong(finding)
-    }
+    if holds { RightShapeNoCheckDigit } else { Wrong(finding) }
 }
 
 fn digits(text: &str) -> bool {
@@ -82,8 +60,7 @@ fn digits(text: &str) -> bool {
 
 /// Whether `text` is `YYYYMMDD` of a day that exists, from 1800 to 2099.
 fn real_date(text: &str) -> bool {
-    let number =
-        |range: std::ops::Range<usize>| text.get(range).and_then(|part| part.parse::<i16>().ok());
+    let number = |range: std::ops::Range<usize>| text.get(range).and_then(|part| part.parse::<i16>().ok());
     match (number(0..4), number(4..6), number(6..8)) {
         (Some(year @ 1800..=2099), Some(month @ 1..=12), Some(day @ 1..=31)) => {
             jiff::civil::Date::new(year, month as i8, day as i8).is_ok()
@@ -97,10 +74,7 @@ fn uscc(text: &str) -> Verdict {
         return Wrong(USCC_LENGTH);
     }
     let code = text.as_bytes();
-    if !code
-        .iter()
-        .all(|character| checksum::USCC_ALPHABET.contains(character))
-    {
+    if !code.iter().all(|character| checksum::USCC_ALPHABET.contains(character)) {
         return Wrong(USCC_ALPHABET);
     }
     if !digits(&text[2..8]) {
@@ -118,18 +92,12 @@ fn uscc(text: &str) -> Verdict {
 fn organisation(text: &str) -> Verdict {
     let code = text.as_bytes();
     let in_shape = code.len() == 9
-        && code[..8]
-            .iter()
-            .all(|c| c.is_ascii_digit() || c.is_ascii_uppercase())
+        && code[..8].iter().all(|c| c.is_ascii_digit() || c.is_ascii_uppercase())
         && (code[8].is_ascii_digit() || code[8] == b'X');
     if !in_shape {
         return Wrong(ORG_SHAPE);
     }
-    if checksum::organisation(&code[..8]) == Some(code[8]) {
-        Valid
-    } else {
-        Wrong(ORG_CHECK)
-    }
+    if checksum::organisation(&code[..8]) == Some(code[8]) { Valid } else { Wrong(ORG_CHECK) }
 }
 
 fn citizen_id(text: &str, tolerance: Tolerance) -> Verdict {
@@ -142,19 +110,12 @@ fn citizen_id(text: &str, tolerance: Tolerance) -> Verdict {
     }
     // Masked as certificates print it: the whole birth date, or its month and day.
     for hidden in [6..14, 10..14] {
-        if code
-            .get(hidden.clone())
-            .is_some_and(|part| part.iter().all(|c| *c == b'*'))
-        {
-            let visible = code[..hidden.start]
-                .iter()
-                .chain(&code[hidden.end..17])
-                .all(u8::is_ascii_digit);
+        if code.get(hidden.clone()).is_some_and(|part| part.iter().all(|c| *c == b'*')) {
+            let visible = code[..hidden.start].iter().chain(&code[hidden.end..17]).all(u8::is_ascii_digit);
             return shape(visible && last_of_citizen_id(code[17]), CITIZEN_ID_SHAPE);
         }
     }
-    if !(text.is_ascii() && digits(&text[..17]) && last_of_citizen_id(code[17]) && code[0] != b'0')
-    {
+    if !(text.is_ascii() && digits(&text[..17]) && last_of_citizen_id(code[17]) && code[0] != b'0') {
         return Wrong(CITIZEN_ID_SHAPE);
     }
     if !real_date(&text[6..14]) {
@@ -182,21 +143,14 @@ fn digits_with_check(
     category: impl Fn(&str) -> Option<Finding>,
     wrong_check: Finding,
 ) -> Verdict {
-    let Some(number) = text
-        .strip_prefix(prefix)
-        .filter(|number| number.len() == length && digits(number))
-    else {
+    let Some(number) = text.strip_prefix(prefix).filter(|number| number.len() == length && digits(number)) else {
         return Wrong(wrong_shape);
     };
     if let Some(finding) = category(number) {
         return Wrong(finding);
     }
     let (body, check) = number.as_bytes().split_at(length - 1);
-    if checksum::mod_11_10(body) == Some(check[0]) {
-        Valid
-    } else {
-        Wrong(wrong_check)
-    }
+    if checksum::mod_11_10(body) == Some(check[0]) { Valid } else { Wrong(wrong_check) }
 }
 
 fn food_business_category(number: &str) -> Option<Finding> {
@@ -230,10 +184,7 @@ fn certificate_identifier(text: &str) -> Verdict {
         && issuer.len() == 18
         && in_alphabet(issuer)
         && (1..=32).contains(&serial.len())
-        && [serial, check].iter().all(|part| {
-            part.bytes()
-                .all(|c| c.is_ascii_digit() || c.is_ascii_uppercase())
-        })
+        && [serial, check].iter().all(|part| part.bytes().all(|c| c.is_ascii_digit() || c.is_ascii_uppercase()))
         && version.len() == 3
         && digits(version)
         && check.len() == 1;
@@ -280,9 +231,7 @@ fn is_han(character: char) -> bool {
 }
 
 fn real_estate_certificate(text: &str, tolerance: Tolerance) -> Verdict {
-    if ["房权证", "房地权证", "房产证", "国用", "集用", "土地证"]
-        .iter()
-        .any(|old| text.contains(old))
+    if ["房权证", "房地权证", "房产证", "国用", "集用", "土地证"].iter().any(|old| text.contains(old))
     {
         return Wrong(TITLE_OLD_PAPER);
     }
@@ -290,10 +239,7 @@ fn real_estate_certificate(text: &str, tolerance: Tolerance) -> Verdict {
         let rest = text.strip_prefix(|c| PROVINCES.contains(c))?;
         let (year, rest) = rest.strip_prefix('(')?.split_once(')')?;
         let (place, rest) = rest.split_once("不动产")?;
-        let serial = rest
-            .strip_prefix("权第")
-            .or_else(|| rest.strip_prefix("证明第"))?
-            .strip_suffix('号')?;
+        let serial = rest.strip_prefix("权第").or_else(|| rest.strip_prefix("证明第"))?.strip_suffix('号')?;
         let in_shape = year.len() == 4
             && digits(year)
             && (year.starts_with("19") || year.starts_with("20"))
@@ -323,15 +269,10 @@ fn construction_permit(text: &str) -> Verdict {
 
 fn disability_certificate(text: &str, tolerance: Tolerance) -> Verdict {
     let in_shape = text.is_ascii()
-        && (text.len() == 20
-            || (text.len() == 22 && matches!(&text.as_bytes()[20..], [b'B', b'1'..=b'9'])))
+        && (text.len() == 20 || (text.len() == 22 && matches!(&text.as_bytes()[20..], [b'B', b'1'..=b'9'])))
         && matches!(text.as_bytes()[18], b'1'..=b'7')
         && matches!(text.as_bytes()[19], b'1'..=b'4');
-    if in_shape {
-        citizen_id(&text[..18], tolerance)
-    } else {
-        Wrong(DISABILITY_SHAPE)
-    }
+    if in_shape { citizen_id(&text[..18], tolerance) } else { Wrong(DISABILITY_SHAPE) }
 }
 
 /// `J` or `L`, division, year, serial: `J370322-2018-000001`.
@@ -340,9 +281,7 @@ fn is_marriage_certificate(text: &str) -> bool {
     let [first, year, serial] = parts[..] else {
         return false;
     };
-    first
-        .strip_prefix(['J', 'L'])
-        .is_some_and(|division| division.len() == 6 && digits(division))
+    first.strip_prefix(['J', 'L']).is_some_and(|division| division.len() == 6 && digits(division))
         && year.len() == 4
         && digits(year)
         && (year.starts_with("19") || year.starts_with("20"))
@@ -381,11 +320,7 @@ fn is_public_place_licence(text: &str) -> bool {
         let (division, serial) = number.split_once('-')?;
         Some([(year, 4), (division, 6), (serial, 6)])
     };
-    parts().is_some_and(|parts| {
-        parts
-            .iter()
-            .all(|(part, length)| part.len() == *length && digits(part))
-    })
+    parts().is_some_and(|parts| parts.iter().all(|(part, length)| part.len() == *length && digits(part)))
 }
 
 fn is_phone(text: &str) -> bool {

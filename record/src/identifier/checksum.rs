@@ -14,9 +14,7 @@ fn base36(character: u8) -> Option<u32> {
 }
 
 fn digit(character: u8) -> Option<u32> {
-    character
-        .is_ascii_digit()
-        .then(|| u32::from(character - b'0'))
+    character.is_ascii_digit().then(|| u32::from(character - b'0'))
 }
 
 fn digit_character(value: u32) -> u8 {
@@ -98,27 +96,16 @@ mod tests {
     ) -> (f64, f64) {
         let mut seed = 0x5745_4654_u64;
         let mut draw = |bound: usize| {
-            seed = seed
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (seed >> 33) as usize % bound
         };
         let holds = |code: &[u8]| system(&code[..length]) == Some(code[length]);
         let (mut changes, mut changes_missed, mut swaps, mut swaps_missed) = (0, 0, 0, 0);
         for _ in 0..400 {
-            let mut code: Vec<u8> = (0..length)
-                .map(|_| alphabet[draw(alphabet.len())])
-                .collect();
+            let mut code: Vec<u8> = (0..length).map(|_| alphabet[draw(alphabet.len())]).collect();
             code.push(system(&code).unwrap());
             for place in 0..=length {
-                let (original, letters) = (
-                    code[place],
-                    if place == length {
-                        check_alphabet
-                    } else {
-                        alphabet
-                    },
-                );
+                let (original, letters) = (code[place], if place == length { check_alphabet } else { alphabet });
                 for letter in letters.iter().filter(|letter| **letter != original) {
                     code[place] = *letter;
                     changes += 1;
@@ -133,10 +120,7 @@ mod tests {
                 }
             }
         }
-        (
-            f64::from(changes_missed) / f64::from(changes),
-            f64::from(swaps_missed) / f64::from(swaps),
-        )
+        (f64::from(changes_missed) / f64::from(changes), f64::from(swaps_missed) / f64::from(swaps))
     }
 
     const BASE36: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
@@ -144,10 +128,7 @@ mod tests {
 
     #[test]
     fn the_credit_code_misses_no_change_and_no_swap() {
-        assert_eq!(
-            miss_rates(17, USCC_ALPHABET, USCC_ALPHABET, uscc),
-            (0.0, 0.0)
-        );
+        assert_eq!(miss_rates(17, USCC_ALPHABET, USCC_ALPHABET, uscc), (0.0, 0.0));
     }
 
     #[test]
@@ -166,8 +147,7 @@ mod tests {
 
     #[test]
     fn mod_37_36_misses_no_change_and_hardly_a_swap() {
-        let (changes, swaps) =
-            miss_rates(50, BASE36, BASE36, |body| mod_37_36(body.iter().copied()));
+        let (changes, swaps) = miss_rates(50, BASE36, BASE36, |body| mod_37_36(body.iter().copied()));
         assert_eq!(changes, 0.0);
         assert!((0.0005..0.0025).contains(&swaps), "{swaps}");
     }

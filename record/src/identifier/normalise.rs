@@ -8,10 +8,9 @@ use super::Rule;
 pub fn normalise(rule: Rule, raw: &str) -> String {
     let narrow = narrow(raw);
     match rule {
-        Rule::CertificateIdentifier
-        | Rule::TransportLicence
-        | Rule::PlanningPermit
-        | Rule::RealEstateCertificate => narrow,
+        Rule::CertificateIdentifier | Rule::TransportLicence | Rule::PlanningPermit | Rule::RealEstateCertificate => {
+            narrow
+        }
         Rule::PublicPlaceLicence => narrow.replace(['〔', '【'], "[").replace(['〕', '】'], "]"),
         Rule::MarriageCertificate => with_marriage_hyphens(&narrow.replace('-', "")),
         Rule::Phone => without_country(&narrow.replace(['-', '(', ')'], "")),
@@ -32,14 +31,10 @@ pub fn normalise(rule: Rule, raw: &str) -> String {
 /// Half-width, without blanks, upper-case; every dash that keyboards and exporters write is a hyphen.
 pub(crate) fn narrow(raw: &str) -> String {
     raw.chars()
-        .filter(|character| {
-            !character.is_whitespace() && !matches!(character, '\u{feff}' | '\u{200b}')
-        })
+        .filter(|character| !character.is_whitespace() && !matches!(character, '\u{feff}' | '\u{200b}'))
         .map(|character| match character {
             // U+FF01..U+FF5E are the ASCII printables, moved by a fixed distance.
-            '\u{ff01}'..='\u{ff5e}' => {
-                char::from_u32(character as u32 - 0xfee0).unwrap_or(character)
-            }
+            '\u{ff01}'..='\u{ff5e}' => char::from_u32(character as u32 - 0xfee0).unwrap_or(character),
             '\u{2010}'..='\u{2015}' | '\u{2212}' => '-',
             '﹡' => '*',
             _ => character,
@@ -59,9 +54,5 @@ fn with_marriage_hyphens(bare: &str) -> String {
 
 /// Takes `+86` or `0086` off.
 fn without_country(number: &str) -> String {
-    number
-        .strip_prefix("+86")
-        .or_else(|| number.strip_prefix("0086"))
-        .unwrap_or(number)
-        .to_owned()
+    number.strip_prefix("+86").or_else(|| number.strip_prefix("0086")).unwrap_or(number).to_owned()
 }

@@ -88,14 +88,7 @@ impl Scheme {
     /// Whether the holder is a natural person.
     #[must_use]
     pub fn is_person(self) -> bool {
-        matches!(
-            self,
-            Self::CitizenId
-                | Self::Passport
-                | Self::HkMacaoPermit
-                | Self::TaiwanPermit
-                | Self::OtherPerson
-        )
+        matches!(self, Self::CitizenId | Self::Passport | Self::HkMacaoPermit | Self::TaiwanPermit | Self::OtherPerson)
     }
 }
 
@@ -108,10 +101,7 @@ impl FromStr for Scheme {
     type Err = UnknownScheme;
 
     fn from_str(name: &str) -> Result<Self, UnknownScheme> {
-        Self::ALL
-            .into_iter()
-            .find(|scheme| scheme.as_str() == name)
-            .ok_or(UnknownScheme)
+        Self::ALL.into_iter().find(|scheme| scheme.as_str() == name).ok_or(UnknownScheme)
     }
 }
 
@@ -124,9 +114,7 @@ impl fmt::Display for Scheme {
 /// The form in which a holder's number is compared, hashed and kept.
 #[must_use]
 pub fn normalise_holder(scheme: Scheme, raw: &str) -> String {
-    scheme
-        .rule()
-        .map_or_else(|| narrow(raw), |rule| normalise(rule, raw))
+    scheme.rule().map_or_else(|| narrow(raw), |rule| normalise(rule, raw))
 }
 
 /// Checks the number that a holder is named by. A masked number names nobody and is refused in every scheme.
@@ -145,9 +133,5 @@ pub fn check_holder(scheme: Scheme, raw: &str, tolerance: Tolerance) -> Checked 
     } else {
         Verdict::RightShapeNoCheckDigit
     };
-    Checked {
-        normalised,
-        verdict,
-        changed,
-    }
+    Checked { normalised, verdict, changed }
 }

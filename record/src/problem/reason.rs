@@ -198,11 +198,7 @@ impl FromStr for Reason {
     type Err = UnknownReason;
 
     fn from_str(name: &str) -> Result<Self, UnknownReason> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|reason| reason.as_str() == name)
-            .ok_or(UnknownReason)
+        Self::ALL.iter().copied().find(|reason| reason.as_str() == name).ok_or(UnknownReason)
     }
 }
 
@@ -221,7 +217,6 @@ impl Serialize for Reason {
 impl<'de> Deserialize<'de> for Reason {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        name.parse()
-            .map_err(|_| serde::de::Error::custom("unknown reason"))
+        name.parse().map_err(|_| serde::de::Error::custom("unknown reason"))
     }
 }

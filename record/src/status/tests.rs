@@ -5,100 +5,32 @@ use super::*;
 /// `x` final, `2` needs two persons. Columns in the order of `Event::ALL`.
 const EXPECTED: &[(&str, Option<State>, &str)] = &[
     ("nothing", None, "v - - - - - - - - - - - - v"),
-    (
-        "valid",
-        Some(at(Status::Valid, false, false)),
-        "! v v v s ^ f ~ v R V C T !",
-    ),
-    (
-        "suspended",
-        Some(at(Status::Suspended, false, true)),
-        "! s s s s v b ~ s R V C T !",
-    ),
-    (
-        "frozen",
-        Some(at(Status::Frozen, true, false)),
-        "! f f f b ^ f v f R V C T !",
-    ),
-    (
-        "both",
-        Some(at(Status::Frozen, true, true)),
-        "! b b b b f b s b R V C T !",
-    ),
-    (
-        "transferred",
-        Some(at(Status::Transferred, false, false)),
-        "t t t t t t t t t t t t t v",
-    ),
-    (
-        "transferred suspended",
-        Some(at(Status::Transferred, false, true)),
-        "t t t t t t t t t t t t t s",
-    ),
-    (
-        "transferred frozen",
-        Some(at(Status::Transferred, true, false)),
-        "t t t t t t t t t t t t t f",
-    ),
-    (
-        "transferred both",
-        Some(at(Status::Transferred, true, true)),
-        "t t t t t t t t t t t t t b",
-    ),
-    (
-        "rescinded",
-        Some(at(Status::Rescinded, false, false)),
-        "x x x x x x x x 2 x x x x x",
-    ),
-    (
-        "revoked",
-        Some(at(Status::Revoked, false, true)),
-        "x x x x x x x x 2 x x x x x",
-    ),
-    (
-        "cancelled",
-        Some(at(Status::Cancelled, true, false)),
-        "x x x x x x x x 2 x x x x x",
-    ),
+    ("valid", Some(at(Status::Valid, false, false)), "! v v v s ^ f ~ v R V C T !"),
+    ("suspended", Some(at(Status::Suspended, false, true)), "! s s s s v b ~ s R V C T !"),
+    ("frozen", Some(at(Status::Frozen, true, false)), "! f f f b ^ f v f R V C T !"),
+    ("both", Some(at(Status::Frozen, true, true)), "! b b b b f b s b R V C T !"),
+    ("transferred", Some(at(Status::Transferred, false, false)), "t t t t t t t t t t t t t v"),
+    ("transferred suspended", Some(at(Status::Transferred, false, true)), "t t t t t t t t t t t t t s"),
+    ("transferred frozen", Some(at(Status::Transferred, true, false)), "t t t t t t t t t t t t t f"),
+    ("transferred both", Some(at(Status::Transferred, true, true)), "t t t t t t t t t t t t t b"),
+    ("rescinded", Some(at(Status::Rescinded, false, false)), "x x x x x x x x 2 x x x x x"),
+    ("revoked", Some(at(Status::Revoked, false, true)), "x x x x x x x x 2 x x x x x"),
+    ("cancelled", Some(at(Status::Cancelled, true, false)), "x x x x x x x x 2 x x x x x"),
 ];
 
 const fn at(status: Status, frozen: bool, suspended: bool) -> State {
-    State {
-        status,
-        frozen,
-        suspended,
-    }
+    State { status, frozen, suspended }
 }
 
 fn letter(from: Option<State>, result: Result<State, StepRefused>) -> char {
     match result {
-        Ok(State {
-            status: Status::Valid,
-            frozen: false,
-            suspended: false,
-        }) => 'v',
-        Ok(State {
-            status: Status::Suspended,
-            frozen: false,
-            suspended: true,
-        }) => 's',
-        Ok(State {
-            status: Status::Frozen,
-            frozen: true,
-            suspended: false,
-        }) => 'f',
-        Ok(State {
-            status: Status::Frozen,
-            frozen: true,
-            suspended: true,
-        }) => 'b',
+        Ok(State { status: Status::Valid, frozen: false, suspended: false }) => 'v',
+        Ok(State { status: Status::Suspended, frozen: false, suspended: true }) => 's',
+        Ok(State { status: Status::Frozen, frozen: true, suspended: false }) => 'f',
+        Ok(State { status: Status::Frozen, frozen: true, suspended: true }) => 'b',
         Ok(state) => {
             let before = from.expect("an ended record had a version");
-            assert_eq!(
-                (state.frozen, state.suspended),
-                (before.frozen, before.suspended),
-                "flags are kept"
-            );
+            assert_eq!((state.frozen, state.suspended), (before.frozen, before.suspended), "flags are kept");
             match state.status {
                 Status::Rescinded => 'R',
                 Status::Revoked => 'V',
@@ -124,11 +56,7 @@ fn every_cell_of_the_table_is_as_written() {
         let cells: Vec<&str> = row.split(' ').collect();
         assert_eq!(cells.len(), Event::ALL.len(), "{name}");
         for (event, expected) in Event::ALL.into_iter().zip(cells) {
-            assert_eq!(
-                letter(*from, step(*from, event)).to_string(),
-                expected,
-                "{name} + {event}"
-            );
+            assert_eq!(letter(*from, step(*from, event)).to_string(), expected, "{name} + {event}");
         }
     }
 }
@@ -143,18 +71,11 @@ fn the_columns_stand_in_the_order_of_the_events() {
 #[test]
 fn the_doors_check_allows_exactly_what_the_table_can_reach() {
     for event in Event::ALL {
-        let mut reachable: Vec<Status> = EXPECTED
-            .iter()
-            .filter_map(|(_, from, _)| step(*from, event).ok())
-            .map(|state| state.status)
-            .collect();
+        let mut reachable: Vec<Status> =
+            EXPECTED.iter().filter_map(|(_, from, _)| step(*from, event).ok()).map(|state| state.status).collect();
         if event == Event::Correct {
             let revoked = at(Status::Revoked, false, false);
-            reachable.extend(
-                Status::ALL
-                    .into_iter()
-                    .filter(|claimed| step_confirmed(revoked, *claimed).is_ok()),
-            );
+            reachable.extend(Status::ALL.into_iter().filter(|claimed| step_confirmed(revoked, *claimed).is_ok()));
         }
         reachable.sort_unstable();
         reachable.dedup();
@@ -167,37 +88,15 @@ fn the_doors_check_allows_exactly_what_the_table_can_reach() {
 #[test]
 fn a_confirmed_correction_leads_to_what_it_claims() {
     let revoked = at(Status::Revoked, true, true);
-    assert_eq!(
-        step_confirmed(revoked, Status::Valid),
-        Ok(at(Status::Valid, false, false))
-    );
-    assert_eq!(
-        step_confirmed(revoked, Status::Suspended),
-        Ok(at(Status::Suspended, false, true))
-    );
-    assert_eq!(
-        step_confirmed(revoked, Status::Frozen),
-        Ok(at(Status::Frozen, true, true))
-    );
-    assert_eq!(
-        step_confirmed(revoked, Status::Cancelled),
-        Ok(at(Status::Cancelled, true, true))
-    );
-    assert_eq!(
-        step_confirmed(revoked, Status::Transferred),
-        Err(StepRefused::NotByCorrection)
-    );
+    assert_eq!(step_confirmed(revoked, Status::Valid), Ok(at(Status::Valid, false, false)));
+    assert_eq!(step_confirmed(revoked, Status::Suspended), Ok(at(Status::Suspended, false, true)));
+    assert_eq!(step_confirmed(revoked, Status::Frozen), Ok(at(Status::Frozen, true, true)));
+    assert_eq!(step_confirmed(revoked, Status::Cancelled), Ok(at(Status::Cancelled, true, true)));
+    assert_eq!(step_confirmed(revoked, Status::Transferred), Err(StepRefused::NotByCorrection));
     let transferred = at(Status::Transferred, false, false);
-    assert_eq!(
-        step_confirmed(transferred, Status::Valid),
-        Err(StepRefused::Transferred)
-    );
+    assert_eq!(step_confirmed(transferred, Status::Valid), Err(StepRefused::Transferred));
     let live = at(Status::Suspended, false, true);
-    assert_eq!(
-        step_confirmed(live, Status::Valid),
-        Ok(live),
-        "a live record keeps its status"
-    );
+    assert_eq!(step_confirmed(live, Status::Valid), Ok(live), "a live record keeps its status");
 }
 
 #[test]
@@ -222,8 +121,5 @@ fn words_read_back_and_serialise_as_they_are_written() {
             assert!(event.takes_away() && allowed_statuses(event).contains(&status));
         }
     }
-    assert_eq!(
-        Event::ALL.iter().filter(|event| event.takes_away()).count(),
-        5
-    );
+    assert_eq!(Event::ALL.iter().filter(|event| event.takes_away()).count(), 5);
 }
