@@ -1,6 +1,13 @@
 //! The log: the truth. Ordered, durable, append-only entries in topics and partitions; everything else follows it.
 //!
 //! Nobody but hub instances writes here, and a value is always an envelope; but the log itself neither knows nor checks that.
+//!
+//! - [`sqlite`]: embedded, one file in a data directory that one process owns
+//! - `contract` (feature `test-util`): what both have to do, as tests
+
+#[cfg(feature = "test-util")]
+pub mod contract;
+pub mod sqlite;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -109,6 +116,9 @@ impl fmt::Display for Partition {
     }
 }
 
+/// The largest entry that a log takes: key, headers and value together, in bytes.
+pub const MAX_ENTRY_BYTES: usize = 8 << 20;
+
 /// An entry to be appended.
 #[derive(Clone, Debug)]
 pub struct Draft {
@@ -122,6 +132,14 @@ pub struct Draft {
     pub headers: Vec<(String, String)>,
     /// The envelope.
     pub value: Bytes,
+}
+
+impl Draft {
+    /// What it counts against [`MAX_ENTRY_BYTES`].
+    pub fn bytes(&self) -> usize {
+        let headers = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+        self.key.len() + headers + self.value.len()
+    }
 }
 
 /// An entry read. Anybody who reached the log may have written it: nothing in it is trusted before its envelope opens.
