@@ -12,6 +12,7 @@
 //! | [`present`](mod@present) | a sealed record cut down to what was granted |
 //! | [`catalogue`] | record types, code tables, dialects: loaded from `schemas/`, compiled once, checked against |
 //! | [`rules`] | the closed set of rules that a record type can add to its schema |
+//! | [`verify`](mod@verify) | the door: whether a submission may go into the log |
 
 pub mod catalogue;
 pub mod identifier;
@@ -23,3 +24,4 @@ pub mod rules;
 pub mod sdjwt;
 pub mod seal;
 pub mod status;
+pub mod verify;

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+use crate::identifier::{Scheme, normalise_holder};
 use crate::sdjwt::profile::{Layout, Place};
 use crate::sdjwt::{self, Disclosure, Limits, Token};
 use crate::seal::Holder;
@@ -22,7 +23,7 @@ pub enum HolderSelection {
     Only {
         /// The scheme of its identifier.
         scheme: String,
-        /// The identifier, exactly as sealed.
+        /// The identifier, in any spelling that normalises to the sealed one's form.
         value: String,
     },
 }
@@ -112,12 +113,20 @@ impl Presentation {
                 let element = disclosure.as_element().ok_or(Error::UnknownDisclosure)?;
                 // A taking-away event may carry a holder of a wrong form; it is nobody's.
                 let Ok(holder) = serde_json::from_value::<Holder>(element.clone()) else { return Ok(false) };
-                let asked = holder.scheme == *scheme && holder.value == *value;
+                let asked = holder.scheme == *scheme && is_same(scheme, &holder.value, value);
                 if asked {
                     self.holders.push(holder);
                 }
                 Ok(asked)
             }
         }
+    }
+}
+
+/// Whether two spellings of an identifier are one: they are sealed as the department wrote them, and asked for normalised.
+fn is_same(scheme: &str, sealed: &str, asked: &str) -> bool {
+    match scheme.parse::<Scheme>() {
+        Ok(scheme) => normalise_holder(scheme, sealed) == normalise_holder(scheme, asked),
+        Err(_) => sealed == asked,
     }
 }

@@ -80,6 +80,8 @@ impl Disclosure<'_> {
 /// An SD-JWT taken apart. Nothing in it is to be believed before [`Token::check_signature`].
 #[derive(Debug, Clone)]
 pub struct Token<'t> {
+    /// The whole compact form.
+    pub text: &'t str,
     /// The issuer-signed JWT, without the tilde.
     pub jwt: &'t str,
     /// The JOSE header.
@@ -123,7 +125,7 @@ impl<'t> Token<'t> {
             .and_then(Value::as_str)
             .and_then(Algorithm::from_name)
             .ok_or(Fault::UnsupportedAlgorithm)?;
-        Ok(Self { jwt, header, payload, disclosures, algorithm, signing_input, signature, limits })
+        Ok(Self { text, jwt, header, payload, disclosures, algorithm, signing_input, signature, limits })
     }
 
     /// Checks the issuer's signature (step 2.2). The algorithm is the key's; the header must name the same.

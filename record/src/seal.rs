@@ -6,6 +6,7 @@
 
 mod key;
 
+pub use crate::catalogue::Slots;
 pub use key::{KeyError, SealingKey};
 
 use serde::{Deserialize, Serialize};
@@ -17,15 +18,6 @@ use crate::status::{Event, Status};
 
 /// The `typ` of every record (SD-JWT VC).
 pub const TOKEN_TYPE: &str = "dc+sd-jwt";
-
-/// How many digests a token of a record type has, used or decoy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Slots {
-    /// For holders; more holders take the next power of two.
-    pub holders: usize,
-    /// For fields: at least the number of possible ones.
-    pub fields: usize,
-}
 
 /// Whom or what a record is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
