@@ -1,1 +1,36 @@
+//! The harness of the tests under `tests/tests/`: real servers, processes that can be killed, and the judge.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`mod@eventually`] | waiting for a condition, with a patience instead of a sleep |
+//! | [`process`] | child processes with their output in files; signals; free ports; scratch folders |
+//! | [`kafka`] | an Apache Kafka broker of its own |
+//! | [`postgres`] | a PostgreSQL server of its own |
+//! | [`history`] | what a client saw, written by the client, line by line |
+//! | [`judge`] | the oracle: a history against the state that was found afterwards |
+//! | [`scan`] | the search for values that must not lie anywhere in the clear |
+//!
+//! A harness that cannot do its work panics with the reason: that is the test's failure.
 
+pub mod eventually;
+pub mod history;
+pub mod judge;
+pub mod kafka;
+pub mod postgres;
+pub mod process;
+pub mod scan;
+
+pub use eventually::eventually;
+
+/// Whether `tests/run --quick` left out the servers. Says so, once per call, on the test's output.
+///
+/// A test that needs one opens with `if skipped_by_quick("kafka") { return; }`. In the full run the same
+/// server missing is a failure, never a skip.
+#[must_use]
+pub fn skipped_by_quick(needs: &str) -> bool {
+    let quick = std::env::var_os("WEFT_QUICK").is_some_and(|value| value == "1");
+    if quick {
+        eprintln!("skipped by --quick: needs {needs}");
+    }
+    quick
+}
