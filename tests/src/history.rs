@@ -213,7 +213,7 @@ pub fn read(path: &Path) -> io::Result<Vec<Line>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::scratch;
+    use crate::folder::scratch;
 
     fn look(request: &str) -> Call {
         Call::Look { window: "w".to_owned(), request_id: request.to_owned(), record_id: "r".to_owned() }

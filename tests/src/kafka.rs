@@ -15,7 +15,8 @@ use rdkafka::metadata::Metadata;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-use crate::process::{Launch, Process, free_port, scratch, target_dir};
+use crate::folder::{scratch, target_dir};
+use crate::process::{Launch, Process, free_port};
 
 /// The broker needs 2 to 4 seconds to start on two idle processors.
 const START: Duration = Duration::from_secs(90);

@@ -3,7 +3,8 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`mod@eventually`] | waiting for a condition, with a patience instead of a sleep |
-//! | [`process`] | child processes with their output in files; signals; free ports; scratch folders |
+//! | [`process`] | child processes with their output in files; signals; free ports |
+//! | [`folder`] | scratch folders under the target folder |
 //! | [`kafka`] | an Apache Kafka broker of its own |
 //! | [`postgres`] | a PostgreSQL server of its own |
 //! | [`history`] | what a client saw, written by the client, line by line |
@@ -13,6 +14,7 @@
 //! A harness that cannot do its work panics with the reason: that is the test's failure.
 
 pub mod eventually;
+pub mod folder;
 pub mod history;
 pub mod judge;
 pub mod kafka;

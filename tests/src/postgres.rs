@@ -12,7 +12,8 @@ use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-use crate::process::{Farewell, Launch, Process, free_port, scratch};
+use crate::folder::scratch;
+use crate::process::{Farewell, Launch, Process, free_port};
 
 const START: Duration = Duration::from_secs(60);
 const STOP: Duration = Duration::from_secs(60);

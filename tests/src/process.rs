@@ -1,4 +1,4 @@
-//! Child processes with their output in files; signals; free ports; scratch folders.
+//! Child processes with their output in files; signals; free ports.
 //!
 //! A child leads a process group of its own and dies with the test process, even if that is killed: it is started
 //! from a thread that lives as long as the process and carries that thread's death as a signal (`setpriv
@@ -16,12 +16,12 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process};
-use tempfile::TempDir;
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::eventually::{eventually, try_eventually};
+use crate::folder::target_dir;
 
 /// How long a dropped child may take to end by SIGQUIT.
 const DEATH: Duration = Duration::from_secs(10);
@@ -40,65 +40,6 @@ pub fn free_port() -> u16 {
         let port = listener.local_addr().expect("a bound socket has an address").port();
         if GIVEN.lock().unwrap_or_else(PoisonError::into_inner).insert(port) {
             return port;
-        }
-    }
-}
-
-/// A fresh folder under the target folder, removed when dropped (kept, for a look, under `WEFT_KEEP=1`).
-///
-/// # Panics
-/// When it cannot be made.
-#[must_use]
-pub fn scratch(kind: &str) -> TempDir {
-    static ROOT: OnceLock<PathBuf> = OnceLock::new();
-    let root = ROOT.get_or_init(|| {
-        let root = scratch_root();
-        std::fs::create_dir_all(&root).unwrap_or_else(|e| panic!("make {}: {e}", root.display()));
-        if !keeps_scratch() {
-            sweep(&root);
-        }
-        root
-    });
-    tempfile::Builder::new()
-        .prefix(&format!("{kind}-{}-", std::process::id()))
-        .disable_cleanup(keeps_scratch())
-        .tempdir_in(root)
-        .unwrap_or_else(|e| panic!("make a folder in {}: {e}", root.display()))
-}
-
-fn keeps_scratch() -> bool {
-    std::env::var_os("WEFT_KEEP").is_some_and(|value| value == "1")
-}
-
-/// `tests/run` names the folder; without it, it is found beside the test binary (`<target>/<profile>/deps/…`).
-fn scratch_root() -> PathBuf {
-    if let Some(named) = std::env::var_os("WEFT_SCRATCH") {
-        return named.into();
-    }
-    target_dir().join("scratch")
-}
-
-/// The target folder that this test binary was built into.
-///
-/// # Panics
-/// When the binary does not lie where Cargo puts it.
-#[must_use]
-pub fn target_dir() -> PathBuf {
-    let binary = std::env::current_exe().expect("the path of this binary");
-    let deps = binary.ancestors().find(|path| path.ends_with("deps"));
-    let target = deps.and_then(Path::parent).and_then(Path::parent);
-    target.unwrap_or_else(|| panic!("not in a target folder: {}", binary.display())).to_owned()
-}
-
-/// Removes what processes left that were killed: the folder's name carries the process id.
-fn sweep(root: &Path) {
-    let Ok(entries) = std::fs::read_dir(root) else { return };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let owner = name.to_str().and_then(|name| name.split('-').nth(1)?.parse().ok()).and_then(Pid::from_raw);
-        if owner.is_some_and(|pid| test_kill_process(pid) == Err(rustix::io::Errno::SRCH)) {
-            // Another test process may be sweeping the same folder; what is left is swept next time.
-            drop(std::fs::remove_dir_all(entry.path()));
         }
     }
 }
@@ -217,11 +158,13 @@ fn start_from_lasting_thread(command: Command) -> io::Result<Child> {
     static STARTER: OnceLock<mpsc::Sender<Order>> = OnceLock::new();
     let starter = STARTER.get_or_init(|| {
         let (orders, queue) = mpsc::channel::<Order>();
-        thread::spawn(move || {
+        let start_all = move || {
             for (mut command, reply) in queue {
                 reply.send(command.spawn()).expect("who orders a child waits for it");
             }
-        });
+        };
+        let named = thread::Builder::new().name("starts-children".to_owned());
+        named.spawn(start_all).expect("a thread that starts children");
         orders
     });
     let (reply, answer) = mpsc::channel();

@@ -5,7 +5,8 @@
 //! database is hexadecimal of base64url of JSON. Runs are read at every alignment and across line ends, so it does
 //! not matter where one begins or what stands before it.
 //!
-//! It does not look into compressed or encrypted data; so every search also carries *controls*, values that must be
+//! It does not look into compressed or encrypted data, and knows text in UTF-8 only (another encoding of a value is
+//! another needle); so every search also carries *controls*, values that must be
 //! found, and a search that does not find them proves nothing.
 
 use std::collections::BTreeSet;

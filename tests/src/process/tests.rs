@@ -1,11 +1,26 @@
 use std::os::unix::process::ExitStatusExt as _;
 
+use rustix::process::test_kill_process;
+use tempfile::TempDir;
+
 use super::*;
+use crate::folder::scratch;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn shell(folder: &TempDir, script: &str) -> Process {
     Launch::new("shell", folder.path(), "sh").args(["-c", script]).start()
+}
+
+/// Waits until a process that is not our child has ended. An orphan stays as a zombie until it is reaped by whoever
+/// inherits it.
+async fn gone(id: Pid) {
+    eventually(PATIENCE, || async {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", id.as_raw_pid()));
+        let lives = stat.is_ok_and(|stat| !stat.contains(") Z "));
+        if lives { Err(format!("{} lives", id.as_raw_pid())) } else { Ok(()) }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -31,12 +46,7 @@ async fn a_kill_takes_the_whole_group() {
     let line = process.wait_for_line("child", PATIENCE).await;
     let child = Pid::from_raw(line["child ".len()..].parse().unwrap()).unwrap();
     assert_eq!(process.kill9().signal(), Some(Signal::KILL.as_raw()));
-    eventually(PATIENCE, || async {
-        // An orphan stays as a zombie until whoever inherits it reaps it.
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.as_raw_pid()));
-        if stat.is_ok_and(|stat| !stat.contains(") Z ")) { Err("the child lives") } else { Ok(()) }
-    })
-    .await;
+    gone(child).await;
 }
 
 #[tokio::test]
@@ -73,15 +83,24 @@ fn ports_are_given_once() {
     assert_eq!(ports.len(), 50);
 }
 
-#[test]
-fn folders_of_dead_processes_are_swept() {
-    let root = scratch("process");
-    let mut dead = Command::new("true").spawn().unwrap();
-    dead.wait().unwrap();
-    let left = root.path().join(format!("kafka-{}-x", dead.id()));
-    let used = root.path().join(format!("kafka-{}-x", std::process::id()));
-    std::fs::create_dir(&left).unwrap();
-    std::fs::create_dir(&used).unwrap();
-    sweep(root.path());
-    assert!(!left.exists() && used.exists());
+/// Started a second time by itself, as another process, which is then killed.
+#[tokio::test]
+async fn children_die_with_a_killed_test_process() {
+    let sleeper = |folder: &Path| Launch::new("sleeper", folder, "sleep").arg("600").start();
+    if let Some(folder) = std::env::var_os("WEFT_TEST_HOLDS") {
+        let process = sleeper(Path::new(&folder));
+        println!("holds {}", process.id());
+        process.wait(Duration::from_secs(600)).await;
+        return;
+    }
+    let folder = scratch("process");
+    let name = "process::tests::children_die_with_a_killed_test_process";
+    let holder = Launch::new("holder", folder.path(), std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture"])
+        .env("WEFT_TEST_HOLDS", folder.path())
+        .start();
+    let line = holder.wait_for_line("holds ", PATIENCE).await;
+    let (_, id) = line.split_once("holds ").unwrap();
+    holder.kill9();
+    gone(Pid::from_raw(id.parse().unwrap()).unwrap()).await;
 }

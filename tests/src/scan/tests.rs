@@ -1,7 +1,7 @@
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
 use super::*;
-use crate::process::scratch;
+use crate::folder::scratch;
 
 const NAME: &str = "欧阳明珠";
 const NUMBER: &str = "11010119900307xxxx";
