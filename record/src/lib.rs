@@ -11,15 +11,19 @@
 //! | [`seal`](mod@seal) | a department's content becomes a sealed record |
 //! | [`present`](mod@present) | a sealed record cut down to what was granted |
 //! | [`catalogue`] | record types, code tables, dialects: loaded from `schemas/`, compiled once, checked against |
+//! | [`record_id`] | the name of a record, for ever |
+//! | [`digest`] | keyed digests of content, over RFC 8785 |
 //! | [`rules`] | the closed set of rules that a record type can add to its schema |
 //! | [`verify`](mod@verify) | the door: whether a submission may go into the log |
 
 pub mod catalogue;
+pub mod digest;
 pub mod identifier;
 pub mod json;
 pub mod keys;
 pub mod present;
 pub mod problem;
+pub mod record_id;
 pub mod rules;
 pub mod sdjwt;
 pub mod seal;
