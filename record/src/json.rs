@@ -75,7 +75,7 @@ pub fn parse(input: &[u8], limits: Limits) -> Result<Value, Error> {
     Seed { reader: &reader, depth: 0 }.deserialize(&mut source).and_then(|value| source.end().map(|()| value)).map_err(
         |error| Error {
             fault: reader.fault.get().unwrap_or_else(|| fault_of(&error)),
-            pointer: reader.pointer(),
+            pointer: pointer(&reader.path.borrow()),
             position: position_of(text, &error),
         },
     )
@@ -102,16 +102,31 @@ fn position_of(text: &str, error: &serde_json::Error) -> usize {
     (before + error.column().saturating_sub(1)).min(text.len())
 }
 
-/// A step on the way to the value being read.
-enum Step {
-    Name(String),
+/// A step on the way to a value. A way is kept as steps and written as a pointer only where it is told: to write it at
+/// every value would cost as much as a hostile name is long, times the values below it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Step<'n> {
+    Name(std::borrow::Cow<'n, str>),
     Index(usize),
+}
+
+/// The RFC 6901 pointer of a way.
+pub(crate) fn pointer(path: &[Step<'_>]) -> String {
+    let mut pointer = String::new();
+    for step in path {
+        pointer.push('/');
+        match step {
+            Step::Name(name) => pointer.push_str(&name.replace('~', "~0").replace('/', "~1")),
+            Step::Index(index) => pointer.push_str(&index.to_string()),
+        }
+    }
+    pointer
 }
 
 /// What all levels of one reading share.
 struct Reader {
     /// Left as it is when a fault stops the reading, so it then points at the fault.
-    path: RefCell<Vec<Step>>,
+    path: RefCell<Vec<Step<'static>>>,
     fault: Cell<Option<Fault>>,
     max_depth: usize,
 }
@@ -120,18 +135,6 @@ impl Reader {
     fn refuse<E: de::Error>(&self, fault: Fault) -> E {
         self.fault.set(Some(fault));
         E::custom("refused")
-    }
-
-    fn pointer(&self) -> String {
-        let mut pointer = String::new();
-        for step in self.path.borrow().iter() {
-            pointer.push('/');
-            match step {
-                Step::Name(name) => pointer.push_str(&name.replace('~', "~0").replace('/', "~1")),
-                Step::Index(index) => pointer.push_str(&index.to_string()),
-            }
-        }
-        pointer
     }
 
     fn text<E: de::Error>(&self, text: &str) -> Result<(), E> {
@@ -221,7 +224,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
         let inside = self.inside()?;
         let mut members = Map::new();
         while let Some(name) = source.next_key::<String>()? {
-            self.reader.path.borrow_mut().push(Step::Name(name.clone()));
+            self.reader.path.borrow_mut().push(Step::Name(name.clone().into()));
             self.reader.text(&name)?;
             if members.contains_key(&name) {
                 return Err(self.reader.refuse(Fault::DuplicateName));

@@ -1,6 +1,6 @@
 //! SD-JWT as RFC 9901 has it: the compact form taken apart, its disclosures put back in their places.
 //!
-//! Two layers. This module and [`process`] are the first: they accept what the RFC accepts and refuse what its section
+//! Two layers. This module with `process` is the first: it accepts what the RFC accepts and refuses what its section
 //! 7.1 refuses. [`profile`] is the second: what Weft alone asks of a record. Both stop at [`Limits`], so that a hostile
 //! token costs no more than an honest one.
 //!

@@ -26,6 +26,9 @@ use crate::sdjwt::{Limits, Token, profile};
 /// How far `iat` may lie ahead of the hub's clock, in seconds.
 pub const MAX_AHEAD_SECONDS: i64 = 5 * 60;
 
+/// As many characters of a pointer are told.
+const MAX_POINTER: usize = 200;
+
 /// As many problems are told of one submission; more would not be read.
 const MAX_PROBLEMS: usize = 100;
 
@@ -200,12 +203,27 @@ pub fn verify_presentation(presentation: &[u8], keys: &KeySet) -> Result<Verifie
 }
 
 /// Fails the stage if there is any problem.
-fn pass(stage: Stage, mut problems: Vec<Problem>) -> Result<(), Rejection> {
-    if problems.iter().all(|problem| problem.warning) {
-        return Ok(());
-    }
+fn pass(stage: Stage, problems: Vec<Problem>) -> Result<(), Rejection> {
+    if problems.iter().all(|problem| problem.warning) { Ok(()) } else { Err(refusal(stage, problems)) }
+}
+
+fn refusal(stage: Stage, problems: Vec<Problem>) -> Rejection {
+    Rejection { stage, problems: bounded(problems) }
+}
+
+/// Problems as they may be told, whatever the sender put in.
+fn bounded(mut problems: Vec<Problem>) -> Vec<Problem> {
     problems.truncate(MAX_PROBLEMS);
-    Err(Rejection { stage, problems })
+    for problem in &mut problems {
+        problem.pointer = shown(&problem.pointer);
+    }
+    problems
+}
+
+/// A pointer as it may be told: names of members are a stranger's text, so they are kept short and readable.
+fn shown(pointer: &str) -> String {
+    let readable = |character| if content::is_unreadable(character) { char::REPLACEMENT_CHARACTER } else { character };
+    pointer.chars().map(readable).take(MAX_POINTER).collect()
 }
 
 fn check_shape(submission: &[u8]) -> Result<&str, Rejection> {
@@ -216,21 +234,19 @@ fn check_shape(submission: &[u8]) -> Result<&str, Rejection> {
 }
 
 fn parse(text: &str) -> Result<Token<'_>, Rejection> {
-    Token::parse(text, Limits::default())
-        .map_err(|error| Rejection { stage: Stage::Token, problems: vec![Problem::from(&error)] })
+    Token::parse(text, Limits::default()).map_err(|error| refusal(Stage::Token, vec![Problem::from(&error)]))
 }
 
 /// Both layers at once: the processed payload, if neither finds anything.
 fn check_token(token: &Token<'_>, record_type: Option<&RecordType>) -> Result<Value, Rejection> {
     let slots = record_type.map(|record_type| &record_type.definition.slots);
-    let processed = token.process();
     let mut errors = profile::check(token, slots);
-    errors.extend(processed.as_ref().err().cloned());
-    let problems = errors.iter().map(Problem::from).collect();
-    pass(Stage::Token, problems)?;
-    processed
-        .map(Value::Object)
-        .map_err(|error| Rejection { stage: Stage::Token, problems: vec![Problem::from(&error)] })
+    match token.process() {
+        Ok(payload) if errors.is_empty() => return Ok(Value::Object(payload)),
+        Ok(_) => {}
+        Err(error) => errors.push(error),
+    }
+    Err(refusal(Stage::Token, errors.iter().take(MAX_PROBLEMS).map(Problem::from).collect()))
 }
 
 fn check_sender<'r>(
@@ -247,7 +263,7 @@ fn check_sender<'r>(
     let record_type = record_type.filter(|known| known.vct(registry.public_name()) == text("/vct"));
     let Some(record_type) = record_type else {
         problems.push(Problem::new("/vct", Reason::UnknownType));
-        return Err(Rejection { stage: Stage::Sender, problems });
+        return Err(refusal(Stage::Sender, problems));
     };
     let name = &record_type.definition.name;
     if !registry.may_publish(sender, name) {

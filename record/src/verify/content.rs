@@ -2,9 +2,10 @@
 
 use serde_json::Value;
 
-use super::{MAX_AHEAD_SECONDS, pass};
+use super::{MAX_AHEAD_SECONDS, MAX_PROBLEMS, bounded, refusal};
 use crate::catalogue::{RecordType, effective_event};
-use crate::problem::{Problem, Reason, Rejection, Stage, pointer_to};
+use crate::json::{Step, pointer};
+use crate::problem::{Problem, Reason, Rejection, Stage};
 use crate::status::Event;
 
 /// The event by which the version is judged, and the warnings that travel with it.
@@ -21,9 +22,7 @@ pub(super) fn check(
         problems.push(Problem::new("/event", Reason::MissingField));
     }
     problems.extend(ahead(payload, now_ms));
-    let mut unreadable = Vec::new();
-    find_unreadable(payload, "", &mut unreadable);
-    problems.extend(unreadable.into_iter().map(|pointer| {
+    problems.extend(unreadable(payload).into_iter().map(|pointer| {
         let of_record = ["/record", "/iss", "/vct"].iter().any(|claim| pointer.starts_with(claim));
         let problem = Problem::new(pointer, Reason::BadText);
         if takes_away && !of_record { problem.as_warning() } else { problem }
@@ -31,11 +30,8 @@ pub(super) fn check(
     // Refusals first, so that no flood of warnings pushes one out.
     problems.sort_by_key(|problem| problem.warning);
     match event {
-        Some(event) if problems.iter().all(|problem| problem.warning) => Ok((event, problems)),
-        _ => Err(pass(Stage::Content, problems).err().unwrap_or_else(|| {
-            // `event` is none only together with a problem at /event; kept total without a panic.
-            Rejection { stage: Stage::Content, problems: vec![Problem::new("/event", Reason::MissingField)] }
-        })),
+        Some(event) if problems.iter().all(|problem| problem.warning) => Ok((event, bounded(problems))),
+        _ => Err(refusal(Stage::Content, problems)),
     }
 }
 
@@ -50,31 +46,43 @@ fn ahead(payload: &Value, now_ms: i64) -> Option<Problem> {
     })
 }
 
-/// Texts that do not look like what they are: bidirectional overrides and isolates, control characters (but line ends
+/// Where texts do not look like what they are: bidirectional overrides and isolates, control characters (but line ends
 /// and tabs), a byte order mark.
-pub(super) fn find_unreadable(value: &Value, at: &str, found: &mut Vec<String>) {
+pub(super) fn unreadable(payload: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    find_unreadable(payload, &mut Vec::new(), &mut found);
+    found
+}
+
+fn find_unreadable<'v>(value: &'v Value, path: &mut Vec<Step<'v>>, found: &mut Vec<String>) {
+    if found.len() == MAX_PROBLEMS {
+        return;
+    }
     match value {
-        Value::String(text) if text.contains(is_unreadable) => found.push(at.to_owned()),
+        Value::String(text) if text.contains(is_unreadable) => found.push(pointer(path)),
         Value::Array(elements) => {
             for (index, element) in elements.iter().enumerate() {
-                find_unreadable(element, &pointer_to(at, &index.to_string()), found);
+                path.push(Step::Index(index));
+                find_unreadable(element, path, found);
+                path.pop();
             }
         }
         Value::Object(members) => {
             for (name, value) in members {
+                path.push(Step::Name(name.into()));
                 if name.contains(is_unreadable) {
-                    // The name itself cannot be shown, so its object is named.
-                    found.push(at.to_owned());
+                    found.push(pointer(path));
                 } else {
-                    find_unreadable(value, &pointer_to(at, name), found);
+                    find_unreadable(value, path, found);
                 }
+                path.pop();
             }
         }
         _ => {}
     }
 }
 
-fn is_unreadable(character: char) -> bool {
+pub(super) fn is_unreadable(character: char) -> bool {
     let direction = matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let control = character.is_control() && !matches!(character, '\t' | '\n' | '\r');
     direction || control || character == '\u{feff}'

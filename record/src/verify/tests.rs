@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 use serde_json::json;
 
@@ -42,9 +43,14 @@ impl RegistryView for Registry {
     }
 }
 
+fn catalogue() -> Catalogue {
+    static CATALOGUE: OnceLock<Catalogue> = OnceLock::new();
+    CATALOGUE.get_or_init(|| Catalogue::builtin().unwrap()).clone()
+}
+
 fn registry_with(state: KeyState) -> Registry {
     let known = |algorithm| (ISSUER.to_owned(), key(algorithm).verifying_key().clone(), state);
-    Registry { catalogue: Catalogue::builtin().unwrap(), keys: vec![known(Algorithm::EdDsa), known(Algorithm::Es256)] }
+    Registry { catalogue: catalogue(), keys: vec![known(Algorithm::EdDsa), known(Algorithm::Es256)] }
 }
 
 fn registry() -> Registry {
@@ -89,8 +95,7 @@ fn company() -> Content {
 }
 
 fn seal_as(content: &Content, issuer: &str, vct: &str, iat: i64, algorithm: Algorithm) -> String {
-    let catalogue = Catalogue::builtin().unwrap();
-    let slots = catalogue.record_type("business-licence").unwrap().definition.slots;
+    let slots = catalogue().record_type("business-licence").unwrap().definition.slots;
     seal(content, &slots, issuer, vct, iat, &key(algorithm), &mut counting(0)).unwrap()
 }
 
@@ -391,9 +396,8 @@ fn unreadable_text_is_found_wherever_it_stands() {
         let (_, problems) = refused(judge(&sealed(&content)));
         assert!(problems.contains(&(Reason::BadText, "/fields/scope".to_owned())), "{text:?}: {problems:?}");
     }
-    let mut found = Vec::new();
-    content::find_unreadable(&json!({"a": ["x", {"b\u{202e}": 1}], "c": "line\nline\t"}), "", &mut found);
-    assert_eq!(found, ["/a/1"]);
+    let found = content::unreadable(&json!({"a": ["x", {"b\u{202e}": 1}], "c": "line\nline\t"}));
+    assert_eq!(found, ["/a/1/b\u{202e}"]);
 }
 
 #[test]
@@ -547,4 +551,49 @@ fn an_issuer_is_made_and_read_for_one_hub() {
     assert_eq!(department_of(HUB, ISSUER), Some("market-regulation"));
     assert_eq!(department_of("other.example", ISSUER), None);
     assert_eq!(department_of("hub.exampl", ISSUER), None);
+}
+
+#[test]
+fn rfc_9901_section_7_1_step_2_3_the_key_must_belong_to_the_issuer() {
+    // A second department's key, registered and active, seals in the first one's name.
+    let mut registry = registry();
+    let foreign = SealingKey::generate(Algorithm::EdDsa, &mut counting(500)).unwrap();
+    let issuer = issuer_of(HUB, "natural-resources");
+    registry.keys.push((issuer, foreign.verifying_key().clone(), KeyState::Active));
+    let slots = registry.catalogue.record_type("business-licence").unwrap().definition.slots;
+    let text = seal(&company(), &slots, ISSUER, VCT, IAT, &foreign, &mut counting(0)).unwrap();
+    let result = verify(text.as_bytes(), &sender(), &registry, NOW_MS);
+    assert_eq!(refused(result), one(Stage::Key, Reason::UnknownKey, ""));
+}
+
+#[test]
+fn rfc_9901_section_7_1_step_6_validity_claims_are_no_part_of_a_record() {
+    for name in ["exp", "nbf", "aud"] {
+        let text = remade(&sealed(&company()), |_, payload, _| drop(payload.insert(name.into(), json!(1))));
+        assert_eq!(refused(judge(&text)), one(Stage::Token, Reason::ProfileViolation, &format!("/{name}")));
+    }
+    let without = remade(&sealed(&company()), |_, payload, _| drop(payload.shift_remove("iat")));
+    assert_eq!(refused(judge(&without)), one(Stage::Token, Reason::ProfileViolation, "/iat"));
+}
+
+#[test]
+fn a_strangers_names_are_told_short_and_readable_and_cost_little() {
+    // A long name over many values: to write its pointer at each of them would be gigabytes.
+    let name = format!("\u{202e}{}", "n".repeat(20_000));
+    let wide = Value::Array(vec![json!([]); 7_000]);
+    let text = remade(&sealed(&company()), |_, payload, _| drop(payload.insert(name.clone(), wide.clone())));
+    let rejection = judge(&text).unwrap_err();
+    assert_eq!(rejection.problems.len(), 1);
+    let pointer = &rejection.problems[0].pointer;
+    assert!(pointer.starts_with("/\u{fffd}nn") && pointer.chars().count() == 200, "{}", pointer.len());
+}
+
+#[test]
+fn a_flood_of_problems_is_told_in_part() {
+    let text = remade(&sealed(&company()), |header, _, _| {
+        for number in 0..2_000 {
+            header.insert(format!("h{number}"), json!(1));
+        }
+    });
+    assert_eq!(judge(&text).unwrap_err().problems.len(), MAX_PROBLEMS);
 }

@@ -12,7 +12,7 @@ use weft_record::present::{HolderSelection, present};
 use weft_record::sdjwt::{Limits, Token};
 use weft_record::seal::{Content, Holder};
 
-use crate::tokens::{content, key, sealed, sealed_with};
+use crate::tokens::{content, decoy, digest, disclosure, key, process, sealed, sealed_with, signed};
 
 /// A value that cannot occur by chance, so finding it means that it leaked.
 fn marked(number: usize, kind: &str) -> String {
@@ -75,6 +75,73 @@ fn the_search_finds_what_is_there() {
         assert!(occurs(&sealed, present), "{present}");
     }
     assert!(!occurs(&sealed, "91370322MAYY000185"));
+}
+
+#[test]
+fn no_position_of_a_token_can_be_changed() {
+    let whole = sealed(&content());
+    let key = key(Algorithm::EdDsa);
+    for at in 0..whole.len() {
+        let mut bytes = whole.clone().into_bytes();
+        bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+        let changed = String::from_utf8(bytes).unwrap();
+        let verified = Token::parse(&changed, Limits::default()).and_then(|token| {
+            token.process()?;
+            token.check_signature(key.verifying_key())
+        });
+        assert!(verified.is_err(), "accepted with another character at {at}");
+    }
+}
+
+/// Payloads and disclosures full of the names and shapes that processing acts on.
+fn any_hostile() -> impl Strategy<Value = Value> {
+    let digest = prop_oneof![(0_usize..6).prop_map(decoy), (0_usize..4).prop_map(|number| digest(&nested(number)))];
+    let leaf = prop_oneof![Just(json!(1)), Just(json!("x")), digest.clone().prop_map(Value::from), Just(Value::Null)];
+    leaf.prop_recursive(5, 40, 6, move |inner| {
+        let names = prop_oneof![Just("_sd"), Just("..."), Just("_sd_alg"), Just("a"), Just("b"), Just("iss")];
+        let list = prop::collection::vec(digest.clone(), 0..4);
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            list.clone().prop_map(|digests| json!({"_sd": digests})),
+            list.prop_map(|digests| digests
+                .into_iter()
+                .map(|digest| json!({"...": digest}))
+                .collect::<Vec<_>>()
+                .into()),
+            prop::collection::btree_map(names, inner, 0..4)
+                .prop_map(|map| Value::Object(map.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())),
+        ]
+    })
+}
+
+/// A few disclosures that name one another.
+fn nested(number: usize) -> String {
+    match number {
+        0 => disclosure(json!(["s", "a", 1])),
+        1 => disclosure(json!(["s", "b", {"_sd": [digest(&nested(0))]}])),
+        2 => disclosure(json!(["s", [{"...": digest(&nested(1))}]])),
+        _ => disclosure(json!(["s", {"_sd": [decoy(0), digest(&nested(1))]}])),
+    }
+}
+
+fn has_reserved(value: &Value) -> bool {
+    match value {
+        Value::Array(elements) => elements.iter().any(has_reserved),
+        Value::Object(members) => {
+            members.iter().any(|(name, value)| name == "_sd" || name == "..." || has_reserved(value))
+        }
+        _ => false,
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_processed_has_no_digests_left(payload in any_hostile(), sent in prop::collection::vec(0_usize..4, 0..4)) {
+        let disclosures: Vec<String> = sent.into_iter().map(nested).collect();
+        if let Ok(processed) = process(&signed(&json!({"x": payload}), &disclosures)) {
+            prop_assert!(!has_reserved(&processed), "{}", processed);
+        }
+    }
 }
 
 proptest! {

@@ -42,6 +42,9 @@ fn step_1_what_is_no_compact_form_is_refused() {
     assert_eq!(fault("a.b~"), Fault::NotThreeParts);
     assert_eq!(fault(&format!("{jwt}.e30~")), Fault::NotThreeParts);
     assert_eq!(fault(""), Fault::NoTilde);
+    // The JWS JSON serialisation (section 8) is optional, and not read.
+    let json = json!({"payload": "e30", "signature": "", "protected": "e30", "header": {"disclosures": []}});
+    assert_eq!(fault(&json.to_string()), Fault::NoTilde);
 }
 
 #[test]
