@@ -1,9 +1,19 @@
 //! The hub of Weft.
 
+pub mod apply;
+pub mod body;
 pub mod clock;
+pub mod config;
+pub mod decode;
 pub mod envelope;
+pub mod follow;
 pub mod identity;
 pub mod index;
 pub mod keys;
+pub mod ledger;
 pub mod log;
+pub mod partitions;
+pub mod publish;
+pub mod query;
+pub mod registry;
 pub mod statement;

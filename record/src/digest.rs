@@ -3,7 +3,7 @@
 //! The digest is an HMAC-SHA256 under a key of the department over the RFC 8785 form, so that it may stand beside an
 //! envelope without telling a value that someone could guess.
 
-use aws_lc_rs::hmac;
+use aws_lc_rs::{hkdf, hmac};
 use serde_json::{Map, Value};
 use std::fmt;
 
@@ -21,6 +21,19 @@ impl DigestKey {
     #[must_use]
     pub fn new(secret: &[u8]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
+    }
+
+    /// A department's key: HKDF-SHA-256 of its secret, which its adapters and the hub share.
+    #[must_use]
+    pub fn of_department(secret: &[u8; 32]) -> Self {
+        let mut key = zeroize::Zeroizing::new([0; 32]);
+        let derived = hkdf::Salt::new(hkdf::HKDF_SHA256, &[])
+            .extract(secret)
+            .expand(&[b"weft digest v1"], hkdf::HKDF_SHA256)
+            .and_then(|material| material.fill(key.as_mut_slice()));
+        // 32 bytes are within what HKDF-SHA-256 gives (RFC 5869 section 2.3).
+        debug_assert!(derived.is_ok());
+        Self::new(key.as_slice())
     }
 
     /// Over the whole processed payload without `iat`: equal digests are the same content.

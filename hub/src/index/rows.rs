@@ -53,6 +53,10 @@ pub struct VersionRow {
     pub event: String,
     /// The status after it, by the step table.
     pub status: String,
+    /// The flag kept beside the status, after it: what a rewind restores the head from.
+    pub frozen: bool,
+    /// The flag kept beside the status, after it.
+    pub suspended: bool,
     /// Local date, `YYYY-MM-DD`.
     pub valid_from: Option<String>,
     /// Local date, last day included; `None` is an open end.

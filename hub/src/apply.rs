@@ -1,0 +1,495 @@
+//! The decision "rows in, entry in → rows out": for each record one small state machine over the log. Pure; the same now and in
+//! every rebuild.
+//!
+//! A version is indexed when it is head + 1 with an allowed step. Anything else changes nothing and gets its outcome. The first
+//! indexed append of a (record, version) in log order wins.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use weft_record::{
+    problem::Problem,
+    status::{Event, State, Status, StepRefused, step, step_confirmed},
+};
+
+use crate::{
+    clock::Millis,
+    index::{
+        KeyedHash, Known, KnownQuery,
+        rows::{
+            AlarmRow, AppendRow, HeadRow, HolderRow, IdentifierRow, OutcomeRow, QuarantineRow, Rows, SubmissionId,
+            VersionRow,
+        },
+    },
+    log::{EntryId, Partition},
+    registry::event::Erasure,
+};
+
+/// Where an entry stands.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// The partition.
+    pub partition: Partition,
+    /// The offset.
+    pub offset: u64,
+    /// The entry's key.
+    pub key: String,
+    /// The entry's id.
+    pub entry_id: EntryId,
+    /// The value as it stands in the log.
+    pub envelope: Bytes,
+}
+
+/// A sealed record read from the log: its envelope opened and its seal verified.
+#[derive(Clone, Debug)]
+pub struct IncomingRecord {
+    /// Where it stands.
+    pub standing: Standing,
+    /// SHA-256 of the sealed bytes.
+    pub submission_id: SubmissionId,
+    /// The record.
+    pub record_id: String,
+    /// The version it wants to be.
+    pub version: u64,
+    /// The record type.
+    pub record_type: String,
+    /// The department that sealed it.
+    pub department: String,
+    /// `department/<code>/adapter/<name>`.
+    pub sender: String,
+    /// What caused it; `None` when the disclosure is absent or unreadable: then the status speaks.
+    pub event: Option<Event>,
+    /// The status that the department says the record has.
+    pub status: Status,
+    /// Local date.
+    pub valid_from: Option<String>,
+    /// Local date.
+    pub valid_until: Option<String>,
+    /// Seconds.
+    pub iat: i64,
+    /// Time of acceptance.
+    pub accepted_at: Millis,
+    /// The sealing key.
+    pub kid: String,
+    /// Same content.
+    pub content_digest: [u8; 32],
+    /// Same substance.
+    pub substance_digest: [u8; 32],
+    /// Keyed hashes of its holders; empty when it names none.
+    pub holders: Vec<KeyedHash>,
+    /// Keyed hashes of its look-up identifiers.
+    pub identifiers: Vec<KeyedHash>,
+    /// Whether two persons of the department confirmed this submission (before its registry position).
+    pub confirmed: bool,
+}
+
+impl IncomingRecord {
+    /// What must be known to decide.
+    pub fn query(&self) -> KnownQuery {
+        KnownQuery { record_id: self.record_id.clone(), version: self.version, submission_id: self.submission_id }
+    }
+
+    fn append_row(&self, indexed: bool) -> AppendRow {
+        AppendRow {
+            partition: self.standing.partition.clone(),
+            offset: self.standing.offset,
+            key: self.standing.key.clone(),
+            entry_id: self.standing.entry_id,
+            submission_id: Some(self.submission_id),
+            record_id: Some(self.record_id.clone()),
+            version: Some(self.version),
+            envelope: (!indexed).then(|| self.standing.envelope.clone()),
+        }
+    }
+}
+
+/// Outcomes, as the index holds them.
+pub mod outcome {
+    /// It waits for a second person.
+    pub const PENDING: &str = "pending";
+    /// It is a version.
+    pub const INDEXED: &str = "indexed";
+    /// The same content already stands there.
+    pub const DUPLICATE: &str = "duplicate";
+    /// Other content already stands there.
+    pub const CONFLICT: &str = "conflict";
+    /// A lower version is missing.
+    pub const GAP: &str = "gap";
+    /// Refused.
+    pub const QUARANTINED: &str = "quarantined";
+}
+
+/// Reasons of `quarantined` outcomes that are found at apply, not at the door. Stable; each has a page under `docs/errors/`.
+pub mod reason {
+    /// The status table does not allow this event after that status.
+    pub const STEP_NOT_ALLOWED: &str = "step_not_allowed";
+    /// The step is allowed, but leads to another status than the record claims.
+    pub const STATUS_EVENT_MISMATCH: &str = "status_event_mismatch";
+    /// The log lost it, and other content took its place.
+    pub const LOG_LOST: &str = "log_lost";
+    /// Every reason here.
+    pub const ALL: [&str; 3] = [STEP_NOT_ALLOWED, STATUS_EVENT_MISMATCH, LOG_LOST];
+}
+
+/// What is known while a batch is applied: what the index held, and what the batch has decided so far.
+#[derive(Debug, Default)]
+pub struct Working {
+    heads: HashMap<String, HeadRow>,
+    digests: HashMap<(String, u64), [u8; 32]>,
+    outcomes: HashMap<SubmissionId, OutcomeRow>,
+    /// What the batch turns into.
+    pub rows: Rows,
+}
+
+impl Working {
+    /// From what the index holds.
+    pub fn new(known: Known) -> Self {
+        Self {
+            heads: known.heads.into_iter().map(|head| (head.record_id.clone(), head)).collect(),
+            digests: known.versions.into_iter().map(|row| ((row.record_id, row.version), row.content_digest)).collect(),
+            outcomes: known.outcomes.into_iter().map(|row| (row.submission_id, row)).collect(),
+            rows: Rows::default(),
+        }
+    }
+
+    /// Whether the submission has an outcome that stays.
+    pub fn settled(&self, submission: &SubmissionId) -> bool {
+        self.outcomes.get(submission).is_some_and(|row| row.outcome != outcome::PENDING)
+    }
+
+    /// The rows, with only the last head of each record.
+    pub fn into_rows(mut self) -> Rows {
+        let mut last: HashMap<String, HeadRow> = HashMap::new();
+        for head in self.rows.heads.drain(..) {
+            last.insert(head.record_id.clone(), head);
+        }
+        self.rows.heads = last.into_values().collect();
+        self.rows.heads.sort_by(|a, b| a.record_id.cmp(&b.record_id));
+        self.rows
+    }
+
+    /// Applies one sealed record. `erased` finds a version that the registry says was erased.
+    pub fn record(&mut self, incoming: &IncomingRecord, erased: &dyn Fn(&str, u64) -> Option<Erasure>) {
+        // An outcome from quarantine does not stand in the way: this entry came through the door.
+        let repeated = self.outcomes.get(&incoming.submission_id).is_some_and(|row| {
+            row.partition.topic == incoming.standing.partition.topic
+                && (row.outcome != outcome::PENDING || !incoming.confirmed)
+        });
+        if repeated {
+            self.rows.appends.push(incoming.append_row(false));
+            return;
+        }
+        self.fill_erased(incoming, erased);
+        let head = self.heads.get(&incoming.record_id).map_or(0, |head| head.version);
+        if let Some(digest) = self.digests.get(&(incoming.record_id.clone(), incoming.version)) {
+            if *digest == incoming.content_digest {
+                self.refuse(incoming, head, outcome::DUPLICATE, None);
+            } else {
+                self.refuse(incoming, head, outcome::CONFLICT, None);
+                self.alarm(incoming, "conflict", "other content stands under this number");
+            }
+        } else if incoming.version <= head {
+            self.refuse(incoming, head, outcome::CONFLICT, None);
+            self.alarm(incoming, "conflict", "this number is taken");
+        } else if incoming.version > head + 1 {
+            self.gap(incoming, head);
+        } else {
+            self.next_version(incoming, head);
+        }
+    }
+
+    fn next_version(&mut self, incoming: &IncomingRecord, head: u64) {
+        let from = self.heads.get(&incoming.record_id).filter(|head| head.version > 0).and_then(state_of);
+        let event = incoming.event.or_else(|| incoming.status.implied_event());
+        let Some(event) = event else {
+            return self.quarantine(incoming, head, reason::STEP_NOT_ALLOWED, "no event, and the status implies none");
+        };
+        let stepped = match step(from, event) {
+            Err(StepRefused::NeedsConfirmation) if incoming.confirmed => match from {
+                Some(from) => step_confirmed(from, incoming.status),
+                None => Err(StepRefused::NeedsConfirmation),
+            },
+            Err(StepRefused::NeedsConfirmation) => return self.refuse(incoming, head, outcome::PENDING, None),
+            other => other,
+        };
+        match stepped {
+            Err(refused) => self.quarantine(incoming, head, reason::STEP_NOT_ALLOWED, &refused.to_string()),
+            Ok(state) if !state.agrees_with(incoming.status) => {
+                let detail =
+                    format!("{event} leads to {}, the record says {}", state.status.as_str(), incoming.status.as_str());
+                self.quarantine(incoming, head, reason::STATUS_EVENT_MISMATCH, &detail);
+            }
+            Ok(state) => self.index(incoming, event, state),
+        }
+    }
+
+    fn index(&mut self, incoming: &IncomingRecord, event: Event, state: State) {
+        let place = &incoming.standing;
+        self.digests.insert((incoming.record_id.clone(), incoming.version), incoming.content_digest);
+        self.rows.versions.push(VersionRow {
+            record_id: incoming.record_id.clone(),
+            version: incoming.version,
+            record_type: incoming.record_type.clone(),
+            department: incoming.department.clone(),
+            event: event.as_str().into(),
+            status: state.status.as_str().into(),
+            frozen: state.frozen,
+            suspended: state.suspended,
+            valid_from: incoming.valid_from.clone(),
+            valid_until: incoming.valid_until.clone(),
+            iat: incoming.iat,
+            accepted_at: incoming.accepted_at,
+            kid: incoming.kid.clone(),
+            submission_id: incoming.submission_id,
+            content_digest: incoming.content_digest,
+            substance_digest: incoming.substance_digest,
+            erased: false,
+            partition: place.partition.clone(),
+            offset: place.offset,
+            key: place.key.clone(),
+            entry_id: place.entry_id,
+            envelope: place.envelope.clone(),
+        });
+        self.rows.appends.push(incoming.append_row(true));
+        let gap = self.heads.get(&incoming.record_id).and_then(|head| head.gap_version);
+        self.set_head(HeadRow {
+            record_id: incoming.record_id.clone(),
+            record_type: incoming.record_type.clone(),
+            department: incoming.department.clone(),
+            version: incoming.version,
+            status: state.status.as_str().into(),
+            frozen: state.frozen,
+            suspended: state.suspended,
+            gap_version: gap.filter(|gap| *gap > incoming.version),
+        });
+        self.holders(incoming, event);
+        let closed = (incoming.department.clone(), incoming.record_id.clone(), incoming.version);
+        self.rows.closed_quarantine.push(closed);
+        self.outcome(incoming, incoming.version - 1, outcome::INDEXED, None);
+    }
+
+    /// An event that takes away keeps the holders and identifiers of the last version that had any.
+    fn holders(&mut self, incoming: &IncomingRecord, event: Event) {
+        if event.takes_away() {
+            return;
+        }
+        self.rows.ended_spans.push((incoming.record_id.clone(), incoming.version));
+        let mut holders = incoming.holders.clone();
+        holders.sort_unstable();
+        holders.dedup();
+        self.rows.holders.extend(holders.into_iter().map(|holder| HolderRow {
+            record_id: incoming.record_id.clone(),
+            record_type: incoming.record_type.clone(),
+            holder,
+            from_version: incoming.version,
+        }));
+        let mut identifiers = incoming.identifiers.clone();
+        identifiers.sort_unstable();
+        identifiers.dedup();
+        self.rows.identifiers.extend(identifiers.into_iter().map(|identifier| IdentifierRow {
+            record_id: incoming.record_id.clone(),
+            record_type: incoming.record_type.clone(),
+            identifier,
+            from_version: incoming.version,
+        }));
+    }
+
+    fn gap(&mut self, incoming: &IncomingRecord, head: u64) {
+        if let Some(mut row) = self.heads.get(&incoming.record_id).cloned() {
+            row.gap_version = row.gap_version.max(Some(incoming.version));
+            self.set_head(row);
+        }
+        self.refuse(incoming, head, outcome::GAP, None);
+    }
+
+    /// Versions before this one that were erased and compacted away stand in the registry with all that replay needs.
+    fn fill_erased(&mut self, incoming: &IncomingRecord, erased: &dyn Fn(&str, u64) -> Option<Erasure>) {
+        loop {
+            let head = self.heads.get(&incoming.record_id).map_or(0, |head| head.version);
+            if head + 1 >= incoming.version {
+                return;
+            }
+            match erased(&incoming.record_id, head + 1) {
+                Some(erasure) => self.erased_version(&erasure, &incoming.standing.partition),
+                None => return,
+            }
+        }
+    }
+
+    /// Stands an erased version up from the registry's word. Its stub brings its place when it comes.
+    pub fn erased_version(&mut self, erasure: &Erasure, partition: &Partition) {
+        let Some((content_digest, substance_digest, submission_id)) = erasure.digests() else {
+            return;
+        };
+        if self.digests.contains_key(&(erasure.record_id.clone(), erasure.version)) {
+            return;
+        }
+        self.digests.insert((erasure.record_id.clone(), erasure.version), content_digest);
+        self.rows.versions.push(VersionRow {
+            record_id: erasure.record_id.clone(),
+            version: erasure.version,
+            record_type: erasure.record_type.clone(),
+            department: erasure.department.clone(),
+            event: erasure.event.clone(),
+            status: erasure.status.clone(),
+            frozen: erasure.frozen,
+            suspended: erasure.suspended,
+            valid_from: None,
+            valid_until: None,
+            iat: erasure.iat,
+            accepted_at: erasure.accepted_at,
+            kid: erasure.kid.clone(),
+            submission_id,
+            content_digest,
+            substance_digest,
+            erased: true,
+            partition: partition.clone(),
+            offset: erasure.offset,
+            key: erasure.keys.first().cloned().unwrap_or_default(),
+            entry_id: EntryId([0; 16]),
+            envelope: Bytes::new(),
+        });
+        self.set_head(HeadRow {
+            record_id: erasure.record_id.clone(),
+            record_type: erasure.record_type.clone(),
+            department: erasure.department.clone(),
+            version: erasure.version,
+            status: erasure.status.clone(),
+            frozen: erasure.frozen,
+            suspended: erasure.suspended,
+            gap_version: None,
+        });
+        let row = OutcomeRow {
+            submission_id,
+            outcome: outcome::INDEXED.into(),
+            reason: None,
+            record_id: erasure.record_id.clone(),
+            version: erasure.version,
+            head: erasure.version - 1,
+            partition: partition.clone(),
+            offset: erasure.offset,
+            at: erasure.accepted_at,
+        };
+        self.outcomes.insert(submission_id, row.clone());
+        self.rows.outcomes.push(row);
+    }
+
+    fn set_head(&mut self, head: HeadRow) {
+        self.heads.insert(head.record_id.clone(), head.clone());
+        self.rows.heads.push(head);
+    }
+
+    fn refuse(&mut self, incoming: &IncomingRecord, head: u64, outcome: &str, reason: Option<&str>) {
+        self.rows.appends.push(incoming.append_row(false));
+        self.outcome(incoming, head, outcome, reason);
+    }
+
+    fn quarantine(&mut self, incoming: &IncomingRecord, head: u64, reason: &str, detail: &str) {
+        let problem = serde_json::json!([{"pointer": "/event", "reason": reason, "en": detail}]);
+        self.rows.quarantine.push(QuarantineRow {
+            id: hex::encode(incoming.submission_id),
+            department: incoming.department.clone(),
+            sender: incoming.sender.clone(),
+            record_type: incoming.record_type.clone(),
+            record_id: incoming.record_id.clone(),
+            version: incoming.version,
+            at: incoming.accepted_at,
+            stage: "apply".into(),
+            problems: problem.to_string(),
+            closed: false,
+            partition: incoming.standing.partition.clone(),
+            offset: incoming.standing.offset,
+        });
+        self.refuse(incoming, head, outcome::QUARANTINED, Some(reason));
+    }
+
+    fn outcome(&mut self, incoming: &IncomingRecord, head: u64, outcome: &str, reason: Option<&str>) {
+        let row = OutcomeRow {
+            submission_id: incoming.submission_id,
+            outcome: outcome.into(),
+            reason: reason.map(Into::into),
+            record_id: incoming.record_id.clone(),
+            version: incoming.version,
+            head,
+            partition: incoming.standing.partition.clone(),
+            offset: incoming.standing.offset,
+            at: incoming.accepted_at,
+        };
+        self.outcomes.insert(incoming.submission_id, row.clone());
+        self.rows.outcomes.push(row);
+    }
+
+    fn alarm(&mut self, incoming: &IncomingRecord, alarm: &str, detail: &str) {
+        self.rows.alarms.push(alarm_row(
+            alarm,
+            &incoming.standing.partition,
+            incoming.standing.offset,
+            incoming.accepted_at,
+            detail,
+        ));
+    }
+
+    /// An entry of the quarantine topic: a submission that was refused at the door.
+    pub fn refused(&mut self, row: QuarantineRow, submission: SubmissionId, first_reason: &str, append: AppendRow) {
+        if !self.outcomes.contains_key(&submission) {
+            let outcome = OutcomeRow {
+                submission_id: submission,
+                outcome: outcome::QUARANTINED.into(),
+                reason: Some(first_reason.into()),
+                record_id: row.record_id.clone(),
+                version: row.version,
+                head: 0,
+                partition: row.partition.clone(),
+                offset: row.offset,
+                at: row.at,
+            };
+            self.outcomes.insert(submission, outcome.clone());
+            self.rows.outcomes.push(outcome);
+        }
+        self.rows.quarantine.push(row);
+        self.rows.appends.push(append);
+    }
+
+    /// An entry that did not come through the door: quarantined, alarmed, and otherwise without effect.
+    pub fn foreign(&mut self, partition: &Partition, offset: u64, alarm: &str, why: &str) {
+        let id = format!("{}/{}/{offset}", partition.topic, partition.number);
+        let problem = serde_json::json!([{"pointer": "", "reason": alarm, "en": why}]);
+        self.rows.quarantine.push(QuarantineRow {
+            id,
+            department: String::new(),
+            sender: String::new(),
+            record_type: String::new(),
+            record_id: String::new(),
+            version: 0,
+            at: 0,
+            stage: "foreign".into(),
+            problems: problem.to_string(),
+            closed: false,
+            partition: partition.clone(),
+            offset,
+        });
+        self.rows.alarms.push(alarm_row(alarm, partition, offset, 0, why));
+    }
+}
+
+/// An alarm about an entry.
+pub fn alarm_row(alarm: &str, partition: &Partition, offset: u64, at: Millis, detail: &str) -> AlarmRow {
+    AlarmRow {
+        id: format!("{alarm}/{}/{}/{offset}", partition.topic, partition.number),
+        alarm: alarm.into(),
+        at,
+        partition: partition.clone(),
+        offset,
+        detail: detail.into(),
+    }
+}
+
+/// The problems of a rejection as the index keeps them: pointer, reason, rule and the sentences; no value of the record.
+pub fn problems_json(problems: &[Problem]) -> String {
+    serde_json::to_string(problems).unwrap_or_else(|_| "[]".into())
+}
+
+fn state_of(head: &HeadRow) -> Option<State> {
+    let status = head.status.parse().ok()?;
+    Some(State { status, frozen: head.frozen, suspended: head.suspended })
+}

@@ -1,0 +1,166 @@
+//! The hub's configuration: TOML, precedence flag > `WEFT_*` environment > file > default. Unknown keys are refused; secrets come
+//! only by file path.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use figment::{
+    Figment,
+    providers::{Env, Format, Serialized, Toml},
+};
+use serde::{Deserialize, Serialize};
+
+/// What a hub instance is started with.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The hub's public name, a DNS name: every `iss` and `vct` begins with `https://<hub_name>`. Fixed for ever at the first start.
+    pub hub_name: String,
+    /// The trust domain of identities: `spiffe://<trust_domain>/…`. Fixed for ever.
+    pub trust_domain: String,
+    /// The key directory (`weft admin init` makes it). Readable by its owner alone.
+    pub keys_dir: PathBuf,
+    /// Names this instance in leases; each instance its own.
+    pub instance: String,
+    /// Where records and looks are kept.
+    pub storage: Storage,
+    /// Addresses.
+    pub listen: Listen,
+    /// TLS.
+    pub tls: Tls,
+    /// Bounds.
+    pub limits: Limits,
+    /// Admits synthetic people of the area 370399 in holders and fields (samples, demos, tests).
+    pub test_identities: bool,
+}
+
+/// One of two supported pairs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind", deny_unknown_fields)]
+pub enum Storage {
+    /// Log and index on SQLite: one small hall, one process.
+    Embedded {
+        /// The data directory; one process owns it. No network file system.
+        data_dir: PathBuf,
+    },
+}
+
+/// Addresses to listen on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Listen {
+    /// gRPC, mutual TLS.
+    pub api: SocketAddr,
+    /// Enrolment, server TLS; nothing else is served there.
+    pub enrolment: SocketAddr,
+    /// Console port: health, metrics, keys, error pages. Plain HTTP: put it behind the hall's proxy or on loopback.
+    pub console: SocketAddr,
+    /// What join tokens name as the enrolment address, `https://host:port`; empty means `https://<hub_name>:<port of listen.enrolment>`.
+    pub enrolment_address: String,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            api: SocketAddr::from(([0, 0, 0, 0], 8443)),
+            enrolment: SocketAddr::from(([0, 0, 0, 0], 8444)),
+            console: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            enrolment_address: String::new(),
+        }
+    }
+}
+
+/// TLS of the API and enrolment listeners.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// More names and IP addresses for the server certificate, beside `hub_name` and `localhost`.
+    pub server_names: Vec<String>,
+    /// A server certificate of another CA (PEM chain); absent means the built-in CA makes one. Reloaded when the file changes.
+    pub certificate_file: Option<PathBuf>,
+    /// Its key.
+    pub key_file: Option<PathBuf>,
+    /// Also TLS 1.2, with ECDHE and AEAD only.
+    pub allow_tls12: bool,
+    /// Other CAs, and the beginnings of identity paths that each may vouch for.
+    pub client_ca: Vec<ClientCa>,
+}
+
+/// A CA beside the built-in one.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientCa {
+    /// Its certificate, PEM.
+    pub file: PathBuf,
+    /// Beginnings of identity paths that it may vouch for, such as `window/hall-`.
+    pub prefixes: Vec<String>,
+}
+
+/// Bounds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Open quarantine entries a sender may have.
+    pub quarantine_per_sender: u64,
+    /// Looks a second per window, sustained.
+    pub looks_per_second: u32,
+    /// Looks at once per window beyond that.
+    pub looks_burst: u32,
+    /// How long a look may take, in milliseconds, when its caller does not say; also the most.
+    pub look_deadline_ms: u64,
+    /// How long a log append may take, in milliseconds.
+    pub append_timeout_ms: u64,
+    /// Readiness: the index may lag the log by this many entries.
+    pub ready_lag_entries: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            quarantine_per_sender: crate::publish::QUARANTINE_PER_SENDER,
+            looks_per_second: 500,
+            looks_burst: 1000,
+            look_deadline_ms: 10_000,
+            append_timeout_ms: 10_000,
+            ready_lag_entries: 100_000,
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            hub_name: "localhost".into(),
+            trust_domain: "weft.local".into(),
+            keys_dir: "keys".into(),
+            instance: "hub-1".into(),
+            storage: Storage::Embedded { data_dir: "data".into() },
+            listen: Listen::default(),
+            tls: Tls::default(),
+            limits: Limits::default(),
+            test_identities: false,
+        }
+    }
+}
+
+impl Config {
+    /// The sources of a configuration: defaults, the file's text, the environment. Flags are merged by the caller.
+    pub fn figment(file: &str) -> Figment {
+        Figment::from(Serialized::defaults(Self::default())).merge(Toml::string(file)).merge(environment())
+    }
+
+    /// Reads a configuration from a file's text and the environment.
+    pub fn parse(file: &str) -> Result<Self, Box<figment::Error>> {
+        Self::figment(file).extract().map_err(Box::new)
+    }
+}
+
+/// `WEFT_<KEY>` and `WEFT_<TABLE>__<KEY>`, where the first part is a key of [`Config`]; other `WEFT_*` variables are not the hub's.
+fn environment() -> Env {
+    const KEYS: [&str; 9] =
+        ["hub_name", "trust_domain", "keys_dir", "instance", "storage", "listen", "tls", "limits", "test_identities"];
+    let is_ours = |key: &figment::value::UncasedStr| {
+        let key = key.as_str().to_ascii_lowercase();
+        KEYS.contains(&key.split("__").next().unwrap_or_default())
+    };
+    Env::prefixed("WEFT_").filter(is_ours).split("__")
+}

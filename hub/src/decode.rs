@@ -1,0 +1,244 @@
+//! From an entry of the log to what it says: envelope opened, seal verified. What does not open did not come through the door.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use weft_record::{
+    identifier::{Scheme, normalise_holder},
+    verify::reread,
+};
+
+use crate::{
+    apply::{IncomingRecord, Standing},
+    body,
+    envelope::{self, ContentType, Header, Place},
+    index::{
+        KeyedHash,
+        rows::{AppendRow, LedgerRow, QuarantineRow, SubmissionId},
+    },
+    keys::Keys,
+    log::{Entry, EntryId, Partition, Topic},
+    registry::{Registry, event::Event, open_event},
+};
+
+/// What an entry says.
+#[derive(Debug)]
+pub enum Incoming {
+    /// A sealed record.
+    Record(Box<IncomingRecord>),
+    /// A stub in the place of an erased version.
+    Stub {
+        /// The version it stands for.
+        stub: body::Stub,
+        /// Its place.
+        append: AppendRow,
+    },
+    /// A submission refused at the door.
+    Refused {
+        /// As the index holds it.
+        row: QuarantineRow,
+        /// The submission.
+        submission: SubmissionId,
+        /// The first problem's reason.
+        first_reason: String,
+        /// Its place.
+        append: AppendRow,
+    },
+    /// A ledger entry.
+    Ledger {
+        /// As the index holds it.
+        row: LedgerRow,
+        /// Its place.
+        append: AppendRow,
+    },
+    /// An administrative event: the registry view's business; the index only keeps it, for a log that loses it.
+    Registry {
+        /// Its place.
+        append: AppendRow,
+        /// The event.
+        event: Box<Event>,
+    },
+    /// Written past the hub.
+    Foreign {
+        /// `foreign_entry` or `null_entry`.
+        alarm: &'static str,
+        /// Why it is none of ours; no value of a record.
+        why: String,
+    },
+}
+
+impl Incoming {
+    fn foreign(why: impl Into<String>) -> Self {
+        Self::Foreign { alarm: "foreign_entry", why: why.into() }
+    }
+}
+
+/// The registry position that an entry's envelope names: apply waits until the view has reached it. Not authenticated yet;
+/// one beyond `end` is nobody's.
+pub fn marked_position(entry: &Entry) -> Option<u64> {
+    entry.value.as_deref().and_then(|value| envelope::header(value).ok()).map(|header| header.registry_position)
+}
+
+/// Reads one entry.
+pub fn decode(partition: &Partition, entry: &Entry, registry: &Registry, keys: &Keys) -> Incoming {
+    let Some(value) = &entry.value else {
+        return Incoming::Foreign { alarm: "null_entry", why: "a null".into() };
+    };
+    let (Some(key), Some(entry_id)) = (&entry.key, entry.entry_id) else {
+        return Incoming::foreign("no key or no entry id");
+    };
+    let standing = Standing {
+        partition: partition.clone(),
+        offset: entry.offset,
+        key: key.clone(),
+        entry_id,
+        envelope: value.clone(),
+    };
+    let place = Place { topic: &partition.topic, key, entry_id };
+    let (header, text) = match envelope::open(place, registry, value) {
+        Ok(opened) => opened,
+        Err(error) => return Incoming::foreign(error.to_string()),
+    };
+    let read = match (&partition.topic, header.content) {
+        (Topic::Records(record_type), ContentType::Record) => {
+            read_record(record_type, standing, &header, &text, registry, keys)
+        }
+        (Topic::Records(_), ContentType::Stub) => read_stub(standing, &text),
+        (Topic::Quarantine, ContentType::Refused) => read_refused(standing, &header, &text),
+        (Topic::Ledger, ContentType::Ledger) => read_look(standing, &text),
+        (Topic::Registry, ContentType::Registry) => open_event(registry, entry)
+            .map(|event| Incoming::Registry { append: append_row(&standing), event: Box::new(event) }),
+        (topic, content) => Err(format!("{content:?} does not belong to {topic}")),
+    };
+    read.unwrap_or_else(Incoming::foreign)
+}
+
+fn append_row(standing: &Standing) -> AppendRow {
+    AppendRow {
+        partition: standing.partition.clone(),
+        offset: standing.offset,
+        key: standing.key.clone(),
+        entry_id: standing.entry_id,
+        submission_id: None,
+        record_id: None,
+        version: None,
+        envelope: Some(standing.envelope.clone()),
+    }
+}
+
+/// Checks envelope and seal, not schemas and rules: those were the door's, and may have changed since.
+fn read_record(
+    record_type: &str,
+    standing: Standing,
+    header: &Header,
+    sealed: &[u8],
+    registry: &Registry,
+    keys: &Keys,
+) -> Result<Incoming, String> {
+    let facts = reread(sealed, registry).map_err(|rejection| rejection.to_string())?;
+    if facts.record_type != record_type {
+        return Err("its topic is another type's".into());
+    }
+    if !header.sender.starts_with(&format!("department/{}/", facts.department)) {
+        return Err("its sender is another department".into());
+    }
+    let digest_key = &registry.keys_of(&facts.department).ok_or("a department that the registry does not have")?.digest;
+    let event = facts.payload["event"].as_str().and_then(|event| event.parse().ok());
+    let holders = facts.holders.iter().map(|holder| holder_hash(keys, &holder.scheme, &holder.value));
+    let identifiers = facts.look_ups.iter().map(|one| identifier_hash(keys, record_type, &one.field, &one.value));
+    Ok(Incoming::Record(Box::new(IncomingRecord {
+        submission_id: facts.submission_id,
+        sender: header.sender.clone(),
+        event,
+        status: facts.status,
+        iat: facts.iat,
+        accepted_at: header.accepted_at,
+        content_digest: digest_key.content(&facts.payload),
+        substance_digest: digest_key.substance(&facts.payload),
+        holders: holders.collect(),
+        identifiers: identifiers.collect(),
+        confirmed: registry.correction_confirmed(&hex::encode(facts.submission_id), header.registry_position),
+        record_id: facts.record_id,
+        version: facts.version,
+        record_type: facts.record_type,
+        department: facts.department,
+        valid_from: facts.valid_from,
+        valid_until: facts.valid_until,
+        kid: facts.kid,
+        standing,
+    })))
+}
+
+/// Keyed hash of a holder: what `holders` rows and look-ups have in common.
+pub fn holder_hash(keys: &Keys, scheme: &str, value: &str) -> KeyedHash {
+    let value = match scheme.parse::<Scheme>() {
+        Ok(scheme) => normalise_holder(scheme, value),
+        Err(_) => value.to_owned(),
+    };
+    keys.keyed_hash(&["holder", scheme, &value])
+}
+
+/// Keyed hash of a look-up identifier.
+pub fn identifier_hash(keys: &Keys, record_type: &str, field: &str, normalised: &str) -> KeyedHash {
+    keys.keyed_hash(&["identifier", record_type, field, normalised])
+}
+
+fn read_stub(standing: Standing, text: &[u8]) -> Result<Incoming, String> {
+    let stub: body::Stub = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let mut append = append_row(&standing);
+    append.record_id = Some(stub.record_id.clone());
+    append.version = Some(stub.version);
+    Ok(Incoming::Stub { stub, append })
+}
+
+fn read_refused(standing: Standing, header: &Header, text: &[u8]) -> Result<Incoming, String> {
+    let refused: body::Refused = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let mut submission = [0; 32];
+    hex::decode_to_slice(&refused.submission_id, &mut submission).map_err(|error| error.to_string())?;
+    let mut append = append_row(&standing);
+    append.submission_id = Some(submission);
+    let first_reason = refused.problems.first().map_or("internal", |problem| problem.reason.as_str()).to_owned();
+    let row = QuarantineRow {
+        id: refused.submission_id,
+        department: refused.department,
+        sender: refused.sender,
+        record_type: refused.record_type,
+        record_id: refused.record_id,
+        version: refused.version,
+        at: header.accepted_at,
+        stage: refused.stage,
+        problems: crate::apply::problems_json(&refused.problems),
+        closed: false,
+        partition: standing.partition,
+        offset: standing.offset,
+    };
+    Ok(Incoming::Refused { row, submission, first_reason, append })
+}
+
+fn read_look(standing: Standing, text: &[u8]) -> Result<Incoming, String> {
+    let look: body::Look = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let given: Vec<(&str, u64)> = look.given.iter().map(|given| (given.record_id.as_str(), given.version)).collect();
+    let row = LedgerRow {
+        entry_id: EntryId::parse(&look.look_id).ok_or("no look id")?,
+        offset: standing.offset,
+        kind: look.kind.clone(),
+        window: look.window.clone(),
+        request_id: look.request_id.clone(),
+        holder: hex::decode(&look.holder).ok().and_then(|hash| hash.try_into().ok()),
+        records: serde_json::to_string(&given).map_err(|error| error.to_string())?,
+        department: look.department.clone(),
+        at: look.at,
+        envelope: standing.envelope.clone(),
+    };
+    Ok(Incoming::Ledger { row, append: append_row(&standing) })
+}
+
+/// SHA-256.
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref());
+    out
+}
+
+/// What was refused, as bytes.
+pub fn refused_bytes(refused: &body::Refused) -> Option<Vec<u8>> {
+    STANDARD.decode(&refused.sealed).ok()
+}

@@ -1,0 +1,302 @@
+//! Follows the log into the index: per partition a lease, a loop that reads, decides ([`crate::apply`]) and commits, and a repair
+//! when the log was cut off.
+//!
+//! - [`repair`]: back to where index and log agree, replay, append again what the log lost
+//!
+//! Nothing enters the index but from here. Which instance works a partition is a lease in its position row; the compare-and-set of
+//! that row judges every commit, so a stale instance fails and nothing is written twice.
+
+mod repair;
+
+use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    apply::Working,
+    clock::{Millis, SharedClock},
+    decode::{self, Incoming},
+    index::{
+        Advance, Error as IndexError, Known, SharedIndex,
+        rows::{AppendRow, PositionRow, RecentEntry, Rows, Stub},
+    },
+    keys::Keys,
+    log::{Entry, Error as LogError, Partition, ReadLimit, SharedLog, Topic},
+    registry::{RegistryView, event::Erasure},
+};
+
+/// How long a lease lasts; it is renewed at a third of that.
+pub const LEASE_MS: Millis = 10_000;
+/// How long one read waits for an entry.
+const READ_WAIT: Duration = Duration::from_millis(300);
+/// How often an idle partition is compared with the log.
+const COMPARE_EVERY_MS: Millis = 1000;
+/// How many of the last entries a position remembers.
+const RECENT: usize = 64;
+
+/// Why following a partition stopped for a moment. It is tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The index.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The log could not be appended to during a repair.
+    #[error("re-append failed: {0}")]
+    Append(#[from] crate::log::AppendError),
+    /// Index and log disagree: the log was cut off behind this position.
+    #[error("{0} was cut off")]
+    Cut(Partition),
+}
+
+/// Works the partitions of one instance.
+pub struct Follower {
+    pub(crate) log: SharedLog,
+    pub(crate) index: SharedIndex,
+    pub(crate) registry: Arc<RegistryView>,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) clock: SharedClock,
+    owner: String,
+    /// Rises whenever this instance committed something: waiters for outcomes look again.
+    committed: watch::Sender<u64>,
+}
+
+impl fmt::Debug for Follower {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Follower").field("owner", &self.owner).finish_non_exhaustive()
+    }
+}
+
+impl Follower {
+    /// A follower for this instance, named `owner` in leases.
+    pub fn new(
+        log: SharedLog,
+        index: SharedIndex,
+        registry: Arc<RegistryView>,
+        keys: Arc<Keys>,
+        clock: SharedClock,
+        owner: String,
+    ) -> Arc<Self> {
+        Arc::new(Self { log, index, registry, keys, clock, owner, committed: watch::Sender::new(0) })
+    }
+
+    /// Rises whenever this instance committed something.
+    pub fn committed(&self) -> watch::Receiver<u64> {
+        self.committed.subscribe()
+    }
+
+    /// Works every partition of the fixed topics and of the registry's record types until `shutdown`; new types are taken up as
+    /// they are registered. Gives its leases back at the end.
+    pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
+        let mut tasks = tokio::task::JoinSet::new();
+        let mut worked = HashSet::new();
+        let mut check = tokio::time::interval(Duration::from_millis(500));
+        loop {
+            for partition in self.partitions().await {
+                if worked.insert(partition.clone()) {
+                    tasks.spawn(Arc::clone(&self).work(partition, shutdown.clone()));
+                }
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                _ = check.tick() => {}
+            }
+        }
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a follower task ended badly");
+            }
+        }
+        if let Err(error) = self.index.release(&self.owner).await {
+            tracing::warn!(%error, "leases were not given back");
+        }
+    }
+
+    async fn partitions(&self) -> Vec<Partition> {
+        let mut topics = crate::index::FIXED_TOPICS.to_vec();
+        topics.extend(self.registry.snapshot().record_types().into_iter().map(Topic::Records));
+        let mut partitions = Vec::new();
+        for topic in topics {
+            if self.log.partitions(&topic) == 0
+                && let Err(error) = self.log.ensure(&topic).await
+            {
+                tracing::error!(%error, %topic, "topic cannot be used");
+                continue;
+            }
+            let count = self.log.partitions(&topic);
+            partitions.extend((0..count).map(|number| Partition { topic: topic.clone(), number }));
+        }
+        partitions
+    }
+
+    async fn work(self: Arc<Self>, partition: Partition, shutdown: CancellationToken) {
+        loop {
+            let result = tokio::select! {
+                () = shutdown.cancelled() => return,
+                result = self.hold(&partition) => result,
+            };
+            match result {
+                Ok(()) | Err(Error::Index(IndexError::Stale(_))) => {}
+                Err(error) => tracing::warn!(%error, %partition, "partition cannot be followed, trying again"),
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(Duration::from_millis(500)) => {}
+            }
+        }
+    }
+
+    /// Takes the lease if it is free and works under it until it is lost.
+    async fn hold(&self, partition: &Partition) -> Result<(), Error> {
+        let Some(mut position) = self.lease(partition).await? else {
+            return Ok(());
+        };
+        let mut compared_at = Millis::MIN;
+        let mut renewed_at = self.clock.boot();
+        loop {
+            let now = self.clock.boot();
+            if now - renewed_at > LEASE_MS / 3 {
+                match self.lease(partition).await? {
+                    Some(row) => position = row,
+                    None => return Ok(()),
+                }
+                renewed_at = now;
+            }
+            if now.saturating_sub(compared_at) > COMPARE_EVERY_MS {
+                if !position.current || !repair::agrees(self.log.as_ref(), &position).await? {
+                    self.repair(&mut position).await?;
+                }
+                compared_at = now;
+            }
+            match self.advance(&mut position, READ_WAIT).await {
+                Ok(_) => {}
+                Err(Error::Log(LogError::PastEnd { .. } | LogError::BeforeStart { .. })) => compared_at = Millis::MIN,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn lease(&self, partition: &Partition) -> Result<Option<PositionRow>, Error> {
+        let now = self.clock.now();
+        Ok(self.index.lease(partition, &self.owner, now, now + LEASE_MS).await?)
+    }
+
+    /// Reads what is new, applies and commits it. Returns how many entries there were.
+    pub(crate) async fn advance(&self, position: &mut PositionRow, wait: Duration) -> Result<usize, Error> {
+        let partition = position.partition.clone();
+        let entries = self.log.read(&partition, position.next, ReadLimit::default(), wait).await?;
+        let Some(last) = entries.last() else {
+            return Ok(0);
+        };
+        let to = last.offset + 1;
+        self.await_registry(&partition, &entries).await?;
+        let rows = self.apply(&partition, &entries).await?;
+        let recent = remember(&position.recent, &entries);
+        let advance = Advance { partition, owner: self.owner.clone(), from: position.next, to, recent };
+        self.index.commit(&advance, &rows).await?;
+        position.next = to;
+        position.recent = advance.recent;
+        self.committed.send_modify(|count| *count += 1);
+        Ok(entries.len())
+    }
+
+    /// Apply waits until its registry view has reached the positions marked in the envelopes.
+    async fn await_registry(&self, partition: &Partition, entries: &[Entry]) -> Result<(), Error> {
+        if partition.topic == Topic::Registry {
+            if let Some(last) = entries.last() {
+                self.registry.reach(last.offset + 1).await;
+            }
+            return Ok(());
+        }
+        let marked = entries.iter().filter_map(decode::marked_position).max().unwrap_or(0);
+        if marked > self.registry.snapshot().position {
+            // A mark beyond the registry's end was not made by a hub; its envelope will not open.
+            let end = self.log.end(&Partition { topic: Topic::Registry, number: 0 }).await?;
+            self.registry.reach(marked.min(end)).await;
+        }
+        Ok(())
+    }
+
+    async fn apply(&self, partition: &Partition, entries: &[Entry]) -> Result<Rows, Error> {
+        let registry = self.registry.snapshot();
+        let incoming: Vec<(&Entry, Incoming)> =
+            entries.iter().map(|entry| (entry, decode::decode(partition, entry, &registry, &self.keys))).collect();
+        let queries: Vec<_> = incoming
+            .iter()
+            .filter_map(|(_, incoming)| match incoming {
+                Incoming::Record(record) => Some(record.query()),
+                Incoming::Refused { submission, .. } => {
+                    Some(crate::index::KnownQuery { record_id: String::new(), version: 0, submission_id: *submission })
+                }
+                _ => None,
+            })
+            .collect();
+        let known = if queries.is_empty() { Known::default() } else { self.index.known(&queries).await? };
+        let mut working = Working::new(known);
+        let erased = |record_id: &str, version: u64| registry.erasures.get(&(record_id.to_owned(), version)).cloned();
+        let mut displaced = Vec::new();
+        for (entry, incoming) in incoming {
+            if let Incoming::Foreign { .. } = &incoming
+                && let Some(key) = entry.key.as_deref().filter(|_| partition.topic.compacted())
+            {
+                displaced.push(key.to_owned());
+            }
+            take(&mut working, partition, entry, incoming, &erased);
+        }
+        for key in displaced {
+            self.append_again(partition, &key).await?;
+        }
+        Ok(working.into_rows())
+    }
+
+    /// Somebody wrote past the hub under a key of ours: compaction would take our entry away, so it is appended again.
+    async fn append_again(&self, partition: &Partition, key: &str) -> Result<(), Error> {
+        let mut parts = key.split('@');
+        let (Some(record_id), Some(Ok(version))) = (parts.next(), parts.next().map(str::parse)) else {
+            return Ok(());
+        };
+        let appends = self.index.appends_of(record_id, version).await?;
+        if let Some(ours) = appends.iter().rev().find(|row| row.key == key && row.partition == *partition) {
+            self.append_lost(ours).await?;
+        }
+        Ok(())
+    }
+}
+
+fn take(
+    working: &mut Working,
+    partition: &Partition,
+    entry: &Entry,
+    incoming: Incoming,
+    erased: &dyn Fn(&str, u64) -> Option<Erasure>,
+) {
+    match incoming {
+        Incoming::Record(record) => working.record(&record, erased),
+        Incoming::Stub { stub, append } => {
+            if let Some(erasure) = erased(&stub.record_id, stub.version) {
+                working.erased_version(&erasure, partition);
+            }
+            working.rows.stubs.push(Stub { record_id: stub.record_id, version: stub.version, append });
+        }
+        Incoming::Refused { row, submission, first_reason, append } => {
+            working.refused(row, submission, &first_reason, append)
+        }
+        Incoming::Ledger { row, append } => {
+            working.rows.ledger.push(row);
+            working.rows.appends.push(AppendRow { envelope: append.envelope, ..append });
+        }
+        Incoming::Registry { append, .. } => working.rows.appends.push(append),
+        Incoming::Foreign { alarm, why } => working.foreign(partition, entry.offset, alarm, &why),
+    }
+}
+
+/// The last 64 entries after these were read.
+fn remember(recent: &[RecentEntry], entries: &[Entry]) -> Vec<RecentEntry> {
+    let mut all = recent.to_vec();
+    let newest = &entries[entries.len().saturating_sub(RECENT)..];
+    all.extend(newest.iter().map(|entry| RecentEntry { offset: entry.offset, entry_id: entry.entry_id }));
+    all.split_off(all.len().saturating_sub(RECENT))
+}

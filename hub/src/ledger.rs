@@ -1,0 +1,97 @@
+//! The ledger: every look, durable before its answer leaves. If it cannot be written, nothing is answered.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use weft_proto::{Reason, Refusal};
+
+use crate::{
+    body::Look,
+    clock::SharedClock,
+    envelope::{self, ContentType, Header, Place},
+    keys::Keys,
+    log::{AppendError, Draft, EntryId, Partition, SharedLog, Topic},
+};
+
+/// Writes ledger entries.
+pub struct Ledger {
+    log: SharedLog,
+    keys: Arc<Keys>,
+    clock: SharedClock,
+    /// Looks whose append had an unknown outcome: their answers were withheld, which the ledger must say.
+    withheld: mpsc::UnboundedSender<Look>,
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ledger").finish_non_exhaustive()
+    }
+}
+
+impl Ledger {
+    /// The ledger, and the looks that [`Ledger::mark_withheld`] has to mark.
+    pub fn new(log: SharedLog, keys: Arc<Keys>, clock: SharedClock) -> (Arc<Self>, mpsc::UnboundedReceiver<Look>) {
+        let (withheld, marks) = mpsc::unbounded_channel();
+        (Arc::new(Self { log, keys, clock, withheld }), marks)
+    }
+
+    /// Writes one entry; returns its offset once it is durable. On any doubt nothing may be answered.
+    pub async fn append(&self, look: &Look) -> Result<u64, Refusal> {
+        match self.write(look).await {
+            Ok(offset) => Ok(offset),
+            Err(error) => {
+                if matches!(error, AppendError::Unknown(_)) {
+                    let mark = Look { kind: "look_not_delivered".into(), given: Vec::new(), ..look.clone() };
+                    // The receiver lives as long as the hub.
+                    let _ = self.withheld.send(mark);
+                }
+                Err(Refusal::new(Reason::LedgerUnavailable).detail(error))
+            }
+        }
+    }
+
+    async fn write(&self, look: &Look) -> Result<u64, AppendError> {
+        let entry_id = EntryId::parse(&look.look_id).unwrap_or_default();
+        let (key_id, data_key) = self.keys.hub_data_key();
+        let header = Header {
+            suite: "std".into(),
+            key_id: key_id.into(),
+            sender: "hub".into(),
+            accepted_at: look.at,
+            content: ContentType::Ledger,
+            registry_position: look.registry_position,
+        };
+        let text = serde_json::to_vec(look).map_err(|error| AppendError::NotAppended(error.to_string()))?;
+        let place = Place { topic: &Topic::Ledger, key: &look.look_id, entry_id };
+        let value = envelope::seal(place, &header, data_key, &text);
+        let partition = Partition { topic: Topic::Ledger, number: 0 };
+        let draft = Draft { partition, key: look.look_id.clone(), entry_id, headers: Vec::new(), value };
+        let nothing = || AppendError::Unknown("the log answered nothing".into());
+        self.log.append(vec![draft]).await.pop().ok_or_else(nothing)?
+    }
+
+    /// Marks looks whose answers were withheld, as soon as the log can be written again, until `shutdown`.
+    pub async fn mark_withheld(self: Arc<Self>, mut marks: mpsc::UnboundedReceiver<Look>, shutdown: CancellationToken) {
+        loop {
+            let mark = tokio::select! {
+                () = shutdown.cancelled() => return,
+                mark = marks.recv() => mark,
+            };
+            let Some(withheld) = mark else { return };
+            // The mark is an entry of its own, about the look: the first writing may stand or not.
+            let mark = Look {
+                look_id: EntryId::new().to_string(),
+                purpose: format!("not delivered: {}", withheld.look_id),
+                at: self.clock.now(),
+                ..withheld
+            };
+            while self.write(&mark).await.is_err() {
+                tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,459 @@
+//! The way of a look: authorise → look up → present → ledger → answer.
+//!
+//! - [`authorise`]: the form of a look, and the grant that allows it
+//! - [`coalesce`]: concurrent look-ups in one statement
+//! - [`present`]: a version cut down to what was granted
+//! - [`answering`]: which word answers
+//! - [`page`]: page tokens
+//!
+//! Nothing leaves before its ledger entry is durable. `denied` is decided before any look-up.
+
+pub mod answering;
+pub mod authorise;
+pub mod coalesce;
+pub mod page;
+pub mod present;
+
+use std::{collections::BTreeSet, fmt, sync::Arc};
+
+use tokio::time::Instant;
+use weft_proto::{
+    Reason, Refusal,
+    v1::{self, Answering},
+};
+use weft_record::record_id::RecordId;
+
+use crate::{
+    body::{Given, Look},
+    clock::{Millis, SharedClock, random},
+    decode::{holder_hash, identifier_hash},
+    follow::Follower,
+    index::{By, Error as IndexError, Found, LookUp, SharedIndex},
+    keys::Keys,
+    ledger::Ledger,
+    log::EntryId,
+    partitions::Partitions,
+    registry::{Registry, RegistryView},
+};
+use authorise::{Checked, check_form, granted};
+use coalesce::Coalescer;
+use present::Presented;
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub enum Question {
+    /// One record, by its identifier.
+    Record(String),
+    /// One record, by a look-up identifier of its type.
+    Identifier {
+        /// The type.
+        record_type: String,
+        /// The field.
+        field: String,
+        /// The value.
+        value: String,
+    },
+    /// The records of a type that a holder has.
+    Holder {
+        /// The type.
+        record_type: String,
+        /// Only after this record.
+        after: Option<String>,
+        /// At most so many.
+        limit: u32,
+    },
+}
+
+/// What is answered: one answer per record, and the look's receipt.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    /// How the question as a whole stands.
+    pub answering: Answering,
+    /// One per record found.
+    pub answers: Vec<v1::Answer>,
+    /// The looker's part of the ledger entry.
+    pub receipt: v1::LookReceipt,
+    /// The last record of a full page: the next one begins after it.
+    pub next: Option<String>,
+}
+
+/// Answers looks.
+pub struct Query {
+    registry: Arc<RegistryView>,
+    index: SharedIndex,
+    coalescer: Coalescer,
+    ledger: Arc<Ledger>,
+    follower: Arc<Follower>,
+    partitions: Arc<Partitions>,
+    keys: Arc<Keys>,
+    clock: SharedClock,
+}
+
+impl fmt::Debug for Query {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Query").finish_non_exhaustive()
+    }
+}
+
+/// A look that a grant allows.
+struct Allowed {
+    registry: Arc<Registry>,
+    grant: String,
+    department: String,
+    record_type: String,
+    fields: BTreeSet<String>,
+    by_record: bool,
+}
+
+impl Query {
+    /// Over these parts.
+    #[allow(clippy::too_many_arguments, reason = "one place builds it, and each part is another room")]
+    pub fn new(
+        registry: Arc<RegistryView>,
+        index: SharedIndex,
+        ledger: Arc<Ledger>,
+        follower: Arc<Follower>,
+        partitions: Arc<Partitions>,
+        keys: Arc<Keys>,
+        clock: SharedClock,
+    ) -> Self {
+        let coalescer = Coalescer::start(Arc::clone(&index));
+        Self { registry, index, coalescer, ledger, follower, partitions, keys, clock }
+    }
+
+    /// One look. Every answer, also an empty or denied one, is on the ledger before it is returned.
+    pub async fn look(
+        &self,
+        window: &str,
+        look: Option<&v1::Look>,
+        question: &Question,
+        deadline: Instant,
+    ) -> Result<Answered, Refusal> {
+        let checked = check_form(look)?;
+        let work = async {
+            if let Some(submission) = checked.after_submission {
+                self.await_outcome(submission).await?;
+            }
+            let mut allowed = self.authorise(window, &checked, question).await?;
+            let found = self.look_up(window, &checked, question, &mut allowed).await?;
+            let presented = self.present(&checked, &allowed, found)?;
+            self.answer(window, &checked, question, &allowed, presented).await
+        };
+        tokio::time::timeout_at(deadline, work).await.unwrap_or_else(|_| {
+            Err(Refusal::new(Reason::RegistryStale).detail("the deadline passed while this instance was catching up"))
+        })
+    }
+
+    /// "No grant" is said only after a confirmation younger than the request.
+    async fn authorise(&self, window: &str, checked: &Checked, question: &Question) -> Result<Allowed, Refusal> {
+        let first = self.try_authorise(window, checked, question);
+        if !matches!(first, Ok(None) | Err(_)) {
+            return first?.ok_or_else(|| Refusal::new(Reason::Internal));
+        }
+        self.registry.confirm().await;
+        match self.try_authorise(window, checked, question) {
+            Ok(Some(allowed)) => Ok(allowed),
+            Ok(None) => self.deny(window, checked, question, Refusal::new(Reason::Denied)).await,
+            Err(refusal) => self.deny(window, checked, question, refusal).await,
+        }
+    }
+
+    fn try_authorise(&self, window: &str, checked: &Checked, question: &Question) -> Result<Option<Allowed>, Refusal> {
+        let registry = self.registry.snapshot();
+        let (record_type, department) = self.asked_type(question)?;
+        let by_record = checked.holder.is_none();
+        if by_record && matches!(question, Question::Holder { .. }) {
+            return Err(Refusal::new(Reason::BadRequest).field("look.holder", "must be named"));
+        }
+        let granted = granted(&registry, window, checked, &record_type, department.as_deref(), by_record)?;
+        Ok(granted.map(|(grant, fields)| Allowed {
+            grant: grant.id.clone(),
+            department: grant.department.clone(),
+            record_type,
+            fields,
+            by_record,
+            registry: Arc::clone(&registry),
+        }))
+    }
+
+    /// (record type, department where the question names one).
+    fn asked_type(&self, question: &Question) -> Result<(String, Option<String>), Refusal> {
+        match question {
+            Question::Record(id) => {
+                let bad = |_| Refusal::new(Reason::BadRequest).field("record_id", "is no record identifier");
+                let id = id.parse::<RecordId>().map_err(bad)?;
+                Ok((id.record_type().to_owned(), Some(id.department().to_owned())))
+            }
+            Question::Identifier { record_type, .. } | Question::Holder { record_type, .. } => {
+                Ok((record_type.clone(), None))
+            }
+        }
+    }
+
+    /// A denied look is on the ledger too.
+    async fn deny(
+        &self,
+        window: &str,
+        checked: &Checked,
+        question: &Question,
+        refusal: Refusal,
+    ) -> Result<Allowed, Refusal> {
+        if refusal.reason.code() != Reason::Denied.code() {
+            return Err(refusal);
+        }
+        let registry = self.registry.snapshot();
+        let record_type = self.asked_type(question).map(|(record_type, _)| record_type).unwrap_or_default();
+        let mut entry = self.entry(window, checked, &registry);
+        entry.kind = "look_denied".into();
+        entry.record_type =
+            if registry.catalogue().record_type(&record_type).is_some() { record_type } else { String::new() };
+        self.ledger.append(&entry).await?;
+        Err(refusal)
+    }
+
+    /// Looks up, and answers only under a registry view that has reached the floor that stood with the record.
+    async fn look_up(
+        &self,
+        window: &str,
+        checked: &Checked,
+        question: &Question,
+        allowed: &mut Allowed,
+    ) -> Result<Vec<Found>, Refusal> {
+        let look_up = self.statement(checked, question, allowed)?;
+        let (floor, mut found) = match self.pinned(window, checked, &look_up).await? {
+            Some(pinned) => pinned,
+            None => self.coalescer.look(look_up).await.map_err(unavailable)?,
+        };
+        if allowed.registry.position < floor {
+            self.registry.reach(floor).await;
+            *allowed = self.authorise(window, checked, question).await?;
+        }
+        found.retain(|found| found.row.department == allowed.department && (allowed.by_record || found.holder_matches));
+        Ok(found)
+    }
+
+    fn statement(&self, checked: &Checked, question: &Question, allowed: &Allowed) -> Result<LookUp, Refusal> {
+        let holder = checked.holder.as_ref().map(|(scheme, value)| holder_hash(&self.keys, scheme, value));
+        let record_type = allowed.record_type.clone();
+        let by = match question {
+            Question::Record(id) => By::Record(id.clone()),
+            Question::Identifier { field, value, .. } => {
+                let definition = allowed.registry.catalogue().record_type(&record_type);
+                let definition =
+                    definition.filter(|one| one.definition.fields.get(field).is_some_and(|field| field.look_up));
+                let definition = definition.ok_or_else(|| {
+                    Refusal::new(Reason::BadRequest).field("identifier.field", "is no look-up identifier of the type")
+                })?;
+                let value = definition.normalise_field(field, value);
+                By::Identifier { hash: identifier_hash(&self.keys, &record_type, field, &value), record_type }
+            }
+            Question::Holder { after, limit, .. } => {
+                let hash =
+                    holder.ok_or_else(|| Refusal::new(Reason::BadRequest).field("look.holder", "must be named"))?;
+                By::Holder { record_type, hash, after: after.clone(), limit: *limit }
+            }
+        };
+        Ok(LookUp { by, holder, as_of: checked.as_of, version: None })
+    }
+
+    /// A repeated request is answered anew from the versions that its first entry pins.
+    async fn pinned(
+        &self,
+        window: &str,
+        checked: &Checked,
+        look_up: &LookUp,
+    ) -> Result<Option<(u64, Vec<Found>)>, Refusal> {
+        let first = self.index.ledger_of_request(window, &checked.request_id).await.map_err(unavailable)?;
+        let Some(first) = first.filter(|row| row.kind == "look" && row.holder == look_up.holder) else {
+            return Ok(None);
+        };
+        let pins: Vec<(String, u64)> = serde_json::from_str(&first.records).unwrap_or_default();
+        let fits = match &look_up.by {
+            By::Record(id) => pins.iter().all(|(pinned, _)| pinned == id),
+            By::Identifier { .. } | By::Holder { .. } => true,
+        };
+        if pins.is_empty() || !fits {
+            return Ok(None);
+        }
+        let mut floor = 0;
+        let mut found = Vec::new();
+        for (record_id, version) in pins {
+            let pin = LookUp { by: By::Record(record_id), version: Some(version), as_of: None, holder: look_up.holder };
+            let (at, one) = self.coalescer.look(pin).await.map_err(unavailable)?;
+            floor = floor.max(at);
+            found.extend(one);
+        }
+        Ok(Some((floor, found)))
+    }
+
+    fn present(&self, checked: &Checked, allowed: &Allowed, found: Vec<Found>) -> Result<Vec<Presented>, Refusal> {
+        let day = answering::local_date(checked.as_of.unwrap_or_else(|| self.clock.now()));
+        let mut presented = Vec::with_capacity(found.len());
+        for found in found {
+            let compromised =
+                allowed.registry.compromised(&found.row.department, &found.row.kid, found.row.accepted_at);
+            let word = answering::word(&found, day, compromised);
+            let cut = present::cut(&found, allowed.registry.as_ref(), &allowed.fields, checked.holder.as_ref())?;
+            presented.push(Presented { word, found, cut });
+        }
+        Ok(presented)
+    }
+
+    /// Writes the ledger entry and, once it is durable, lets the answer go.
+    async fn answer(
+        &self,
+        window: &str,
+        checked: &Checked,
+        question: &Question,
+        allowed: &Allowed,
+        presented: Vec<Presented>,
+    ) -> Result<Answered, Refusal> {
+        let entry = self.look_entry(window, checked, allowed, &presented);
+        let offset = self.ledger.append(&entry).await?;
+        let receipt = v1::LookReceipt {
+            entry_id: entry.look_id.clone(),
+            position: Some(v1::Position { topic: crate::log::Topic::Ledger.name(), partition: 0, offset }),
+            salt: hex::decode(&entry.salt).unwrap_or_default(),
+        };
+        let answering = match presented.as_slice() {
+            [] => self.nothing(allowed),
+            [one] => one.word.answering,
+            _ => Answering::Ambiguous,
+        };
+        let next = match question {
+            Question::Holder { limit, .. } if presented.len() >= *limit as usize => {
+                presented.last().map(|last| last.found.row.record_id.clone())
+            }
+            _ => None,
+        };
+        let answers =
+            presented.into_iter().map(|one| self.one_answer(one, checked, allowed, &entry, &receipt)).collect();
+        Ok(Answered { answering, answers, receipt, next })
+    }
+
+    /// `missing` only where the department's declared coverage is complete; else `not_covered`.
+    fn nothing(&self, allowed: &Allowed) -> Answering {
+        let coverage = allowed
+            .registry
+            .departments
+            .get(&allowed.department)
+            .and_then(|department| department.coverage.iter().find(|one| one.record_type == allowed.record_type));
+        match coverage {
+            Some(coverage) if coverage.back_fill_finished && coverage.divisions.is_empty() => Answering::Missing,
+            _ => Answering::NotCovered,
+        }
+    }
+
+    fn entry(&self, window: &str, checked: &Checked, registry: &Registry) -> Look {
+        let holder = checked.holder.as_ref().map(|(scheme, value)| hex::encode(holder_hash(&self.keys, scheme, value)));
+        Look {
+            look_id: EntryId::new().to_string(),
+            kind: "look".into(),
+            at: self.clock.now(),
+            window: window.to_owned(),
+            clerk: checked.clerk.clone(),
+            case_number: checked.case.number.clone(),
+            service_item: checked.case.service_item.clone(),
+            party_role: checked.case.party_role.clone(),
+            purpose: checked.purpose.clone(),
+            request_id: checked.request_id.clone(),
+            grant: String::new(),
+            department: String::new(),
+            record_type: String::new(),
+            holder: holder.unwrap_or_default(),
+            given: Vec::new(),
+            as_of: checked.as_of,
+            registry_position: registry.position,
+            salt: hex::encode(random::<16>()),
+        }
+    }
+
+    fn look_entry(&self, window: &str, checked: &Checked, allowed: &Allowed, presented: &[Presented]) -> Look {
+        let given = presented.iter().map(|one| Given {
+            record_id: one.found.row.record_id.clone(),
+            version: one.found.row.version,
+            answering: one.word.answering.as_str_name().trim_start_matches("ANSWERING_").to_lowercase(),
+            fields: one.cut.as_ref().map(|cut| cut.fields.keys().cloned().collect()).unwrap_or_default(),
+        });
+        Look {
+            grant: allowed.grant.clone(),
+            department: allowed.department.clone(),
+            record_type: allowed.record_type.clone(),
+            given: given.collect(),
+            ..self.entry(window, checked, &allowed.registry)
+        }
+    }
+
+    fn one_answer(
+        &self,
+        one: Presented,
+        checked: &Checked,
+        allowed: &Allowed,
+        entry: &Look,
+        receipt: &v1::LookReceipt,
+    ) -> v1::Answer {
+        let position = self.position_of(&one.found);
+        let presentation = one.cut.map(|cut| cut.token).unwrap_or_default();
+        let statement = crate::statement::Statement {
+            iss: format!("https://{}", allowed.registry.hub_name.as_deref().unwrap_or_default()),
+            iat: entry.at.div_euclid(1000),
+            record_id: one.found.row.record_id.clone(),
+            version: one.found.row.version,
+            status: one.word.status.clone(),
+            position: position.clone(),
+            as_of: checked.as_of.map(|at| at.div_euclid(1000)),
+            ledger_entry: entry.look_id.clone(),
+            presentation: crate::statement::sha256_base64url(presentation.as_bytes()),
+        };
+        let (zh, en) = answering::sentence(one.word.answering);
+        v1::Answer {
+            answering: one.word.answering.into(),
+            status: one.word.status,
+            staleness: one.word.staleness.into_iter().map(Into::into).collect(),
+            record_id: one.found.row.record_id,
+            version: one.found.row.version,
+            presentation,
+            statement: self.keys.signing.sign(&statement),
+            position: Some(v1::Position { topic: position.0, partition: position.1, offset: position.2 }),
+            as_of: Some(timestamp(entry.at)),
+            receipt: Some(receipt.clone()),
+            zh: zh.into(),
+            en: en.into(),
+        }
+    }
+
+    /// A position up to which the index had followed before the look: the version was the highest there.
+    fn position_of(&self, found: &Found) -> (String, u32, u64) {
+        let partition = &found.row.partition;
+        let rows = self.partitions.rows();
+        let followed = rows.iter().find(|row| row.partition == *partition).map_or(0, |row| row.next);
+        (partition.topic.name(), partition.number, followed.max(found.row.offset + 1))
+    }
+
+    /// Read your write: waits for the outcome of a submission. The caller's deadline bounds it.
+    async fn await_outcome(&self, submission: [u8; 32]) -> Result<(), Refusal> {
+        let mut committed = self.follower.committed();
+        loop {
+            let outcomes = self.index.outcomes(&[submission]).await.map_err(unavailable)?;
+            if outcomes.iter().any(|row| row.outcome != crate::apply::outcome::PENDING) {
+                return Ok(());
+            }
+            // Another instance may be the one that applies it: then nothing changes here, and the clock brings the next try.
+            let again = tokio::time::sleep(std::time::Duration::from_millis(50));
+            tokio::select! {
+                _ = committed.changed() => {}
+                () = again => {}
+            }
+        }
+    }
+}
+
+fn unavailable(error: IndexError) -> Refusal {
+    Refusal::new(Reason::IndexUnavailable).detail(error)
+}
+
+/// Milliseconds as a protobuf timestamp.
+pub fn timestamp(at: Millis) -> prost_types::Timestamp {
+    let nanos = i32::try_from(at.rem_euclid(1000) * 1_000_000).unwrap_or(0);
+    prost_types::Timestamp { seconds: at.div_euclid(1000), nanos }
+}

@@ -1,0 +1,322 @@
+//! The registry as one instance sees it: every event up to a position, folded.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use weft_record::{catalogue::Catalogue, digest::DigestKey, keys::VerifyingKey};
+use zeroize::Zeroizing;
+
+use super::event::{
+    After, Department, Erasure, Event, Grant, GrantState, IdentityState, JoinToken, KeyStanding, Resend, SealingKey,
+    Window,
+};
+use crate::{
+    clock::Millis,
+    envelope::{DataKey, DataKeys},
+    keys::Keys,
+    registry::wrap,
+};
+
+/// The keys of a department, unwrapped.
+#[derive(Clone)]
+pub struct DepartmentKeys {
+    /// Its envelopes' key.
+    pub data: DataKey,
+    /// Its secret: handed to its adapters at enrolment.
+    pub secret: DataKey,
+    /// Keyed digests of content, derived from the secret.
+    pub digest: Arc<DigestKey>,
+}
+
+/// An event that did not take effect, and why. Not an error of ours: the log may hold such.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Ignored {
+    /// Another event with that revision came first, or this one is a copy.
+    #[error("revision {got} of {entity} where {want} is next")]
+    Revision {
+        /// The entity.
+        entity: String,
+        /// Its revision.
+        got: u64,
+        /// The one that would have taken effect.
+        want: u64,
+    },
+    /// A wrapped key does not open.
+    #[error("a key of {0} does not open with this key directory")]
+    Key(String),
+    /// The log belongs to another installation.
+    #[error("the log belongs to installation {0}")]
+    Installation(String),
+}
+
+/// Every administrative fact up to [`Registry::position`].
+#[derive(Clone)]
+pub struct Registry {
+    /// The next registry offset that is not in here.
+    pub position: u64,
+    /// The hub's public name, once the installation is there.
+    pub hub_name: Option<String>,
+    /// By code.
+    pub departments: BTreeMap<String, Department>,
+    /// By name.
+    pub windows: BTreeMap<String, Window>,
+    /// By path.
+    pub identities: HashMap<String, IdentityState>,
+    /// By SHA-256 of the secret, hex.
+    pub tokens: HashMap<String, JoinToken>,
+    /// By (department, kid).
+    pub sealing_keys: BTreeMap<(String, String), SealingKey>,
+    /// By id.
+    pub grants: BTreeMap<String, Grant>,
+    /// By (record_id, version).
+    pub erasures: HashMap<(String, u64), Erasure>,
+    /// By submission id (hex): who confirmed, at which offset.
+    pub corrections: HashMap<String, Vec<(String, u64)>>,
+    /// In order.
+    pub resends: Vec<Resend>,
+    revisions: HashMap<String, u64>,
+    brought_by: HashMap<(String, u64), u64>,
+    keys: HashMap<String, DepartmentKeys>,
+    hub_keys: HashMap<String, DataKey>,
+    verifying: HashMap<(String, String), VerifyingKey>,
+    catalogue: Arc<Catalogue>,
+}
+
+impl std::fmt::Debug for DepartmentKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DepartmentKeys").finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registry").field("position", &self.position).finish_non_exhaustive()
+    }
+}
+
+impl DataKeys for Registry {
+    fn data_key(&self, id: &str) -> Option<DataKey> {
+        match id.strip_prefix("department/").and_then(|rest| rest.strip_suffix("/1")) {
+            Some(code) => self.keys.get(code).map(|keys| keys.data.clone()),
+            None => self.hub_keys.get(id).cloned(),
+        }
+    }
+}
+
+impl Registry {
+    /// An empty registry that can open the hub's own envelopes.
+    pub fn new(keys: &Keys, catalogue: Arc<Catalogue>) -> Self {
+        let (id, key) = keys.hub_data_key();
+        Self {
+            position: 0,
+            hub_name: None,
+            departments: BTreeMap::new(),
+            windows: BTreeMap::new(),
+            identities: HashMap::new(),
+            tokens: HashMap::new(),
+            sealing_keys: BTreeMap::new(),
+            grants: BTreeMap::new(),
+            erasures: HashMap::new(),
+            corrections: HashMap::new(),
+            resends: Vec::new(),
+            revisions: HashMap::new(),
+            brought_by: HashMap::new(),
+            keys: HashMap::new(),
+            hub_keys: [(id.to_owned(), key.clone())].into(),
+            verifying: HashMap::new(),
+            catalogue,
+        }
+    }
+
+    /// The record types, service items and tables.
+    pub fn catalogue(&self) -> &Arc<Catalogue> {
+        &self.catalogue
+    }
+
+    /// A department's sealing key as it verifies, whatever its standing.
+    pub fn verifying_key(&self, department: &str, kid: &str) -> Option<&VerifyingKey> {
+        self.verifying.get(&(department.to_owned(), kid.to_owned()))
+    }
+
+    /// Whether two persons confirmed this correction before a registry position.
+    pub fn correction_confirmed(&self, submission_id: &str, before: u64) -> bool {
+        let confirmed = self.corrections.get(submission_id).map(Vec::as_slice).unwrap_or_default();
+        confirmed.iter().filter(|(_, offset)| *offset < before).count() >= 2
+    }
+
+    /// The revision of an entity: 0 when there is none.
+    pub fn revision(&self, entity: &str) -> u64 {
+        self.revisions.get(entity).copied().unwrap_or(0)
+    }
+
+    /// The id of a department's data key.
+    pub fn data_key_id(department: &str) -> String {
+        format!("department/{department}/1")
+    }
+
+    /// The keys of a department.
+    pub fn keys_of(&self, department: &str) -> Option<&DepartmentKeys> {
+        self.keys.get(department)
+    }
+
+    /// Folds one event in. The position is the caller's to move.
+    pub fn apply(&mut self, event: Event, offset: u64, keys: &Keys) -> Result<(), Ignored> {
+        let want = self.revision(&event.entity) + 1;
+        if event.revision != want {
+            return Err(Ignored::Revision { entity: event.entity, got: event.revision, want });
+        }
+        self.take(event.after, &event.who, offset, keys)?;
+        self.brought_by.insert((event.entity.clone(), event.revision), offset);
+        self.revisions.insert(event.entity, event.revision);
+        Ok(())
+    }
+
+    /// The offset of the event that brought an entity to a revision.
+    pub fn brought_by(&self, entity: &str, revision: u64) -> Option<u64> {
+        self.brought_by.get(&(entity.to_owned(), revision)).copied()
+    }
+
+    /// An entity as it stands, for the `before` of the next event; `null` when there is none.
+    pub fn entity_json(&self, entity: &str) -> serde_json::Value {
+        let Some((family, id)) = entity.split_once('/') else {
+            return serde_json::Value::Null;
+        };
+        let json = match family {
+            "department" => serde_json::to_value(self.departments.get(id)),
+            "window" => serde_json::to_value(self.windows.get(id)),
+            "identity" => serde_json::to_value(self.identities.get(id)),
+            "token" => serde_json::to_value(self.tokens.get(id)),
+            "grant" => serde_json::to_value(self.grants.get(id)),
+            "key" => serde_json::to_value(
+                id.split_once('/')
+                    .and_then(|(department, kid)| self.sealing_keys.get(&(department.into(), kid.into()))),
+            ),
+            _ => Ok(serde_json::Value::Null),
+        };
+        // Plain structs of strings and numbers always serialise.
+        json.unwrap_or_default()
+    }
+
+    fn take(&mut self, after: After, who: &str, offset: u64, keys: &Keys) -> Result<(), Ignored> {
+        match after {
+            After::Installation { installation, hub_name } => {
+                if installation != keys.installation {
+                    return Err(Ignored::Installation(installation));
+                }
+                self.hub_name = Some(hub_name);
+            }
+            After::Department(department) => {
+                self.unwrap_keys(&department, keys)?;
+                self.departments.insert(department.code.clone(), department);
+            }
+            After::Window(window) => {
+                self.windows.insert(window.name.clone(), window);
+            }
+            After::Identity(identity) => {
+                self.identities.insert(identity.path.clone(), identity);
+            }
+            After::JoinToken(token) => self.take_token(token),
+            After::SealingKey(key) => self.take_sealing_key(key),
+            After::Grant(grant) => {
+                self.grants.insert(grant.id.clone(), grant);
+            }
+            After::Erasure(erasure) => {
+                self.erasures.insert((erasure.record_id.clone(), erasure.version), erasure);
+            }
+            After::Correction { submission_id, .. } => {
+                let confirmed = self.corrections.entry(submission_id).or_default();
+                if !confirmed.iter().any(|(one, _)| one == who) {
+                    confirmed.push((who.to_owned(), offset));
+                }
+            }
+            After::Resend(resend) => self.resends.push(resend),
+        }
+        Ok(())
+    }
+
+    /// A redemption brings the identity's certificate and, for an adapter, its sealing key in the same event.
+    fn take_token(&mut self, token: JoinToken) {
+        if let Some(redeemed) = &token.redeemed {
+            let identity = self.identities.entry(token.identity.clone()).or_insert_with(|| IdentityState {
+                path: token.identity.clone(),
+                certificates: Vec::new(),
+                revoked: None,
+            });
+            identity.revoked = None;
+            identity.certificates = vec![(redeemed.serial.clone(), redeemed.not_after)];
+            *self.revisions.entry(format!("identity/{}", token.identity)).or_default() += 1;
+            if let Some(key) = &redeemed.sealing_key {
+                let entity = format!("key/{}/{}", key.department, key.kid);
+                if self.revision(&entity) == 0 {
+                    self.revisions.insert(entity, 1);
+                    self.take_sealing_key((**key).clone());
+                }
+            }
+        }
+        self.tokens.insert(token.id.clone(), token);
+    }
+
+    fn take_sealing_key(&mut self, key: SealingKey) {
+        let place = (key.department.clone(), key.kid.clone());
+        let jwk = serde_json::from_str(&key.jwk).unwrap_or_default();
+        // A key that does not parse was refused before its event was made; one that still stands here verifies nothing.
+        if let Ok(verifying) = VerifyingKey::from_jwk(&jwk) {
+            self.verifying.insert(place.clone(), verifying);
+        }
+        self.sealing_keys.insert(place, key);
+    }
+
+    fn unwrap_keys(&mut self, department: &Department, keys: &Keys) -> Result<(), Ignored> {
+        let open = |wrapped| wrap::unwrap(keys, wrapped).ok_or_else(|| Ignored::Key(department.code.clone()));
+        let secret = open(&department.secret)?;
+        let digest = Arc::new(DigestKey::of_department(&secret));
+        let unwrapped = DepartmentKeys { data: open(&department.data_key)?, secret, digest };
+        self.keys.insert(department.code.clone(), unwrapped);
+        Ok(())
+    }
+
+    /// Whether this certificate of this identity is in force at `now`.
+    pub fn in_force(&self, path: &str, serial: &str, now: Millis) -> bool {
+        self.identities.get(path).is_some_and(|identity| {
+            identity.revoked.is_none()
+                && identity.certificates.iter().any(|(one, not_after)| one == serial && *not_after > now)
+        })
+    }
+
+    /// The active grants of a window for an item and record type.
+    pub fn grant(&self, window: &str, service_item: &str, record_type: &str) -> Option<&Grant> {
+        self.grants.values().find(|grant| {
+            grant.state == GrantState::Active
+                && grant.window == window
+                && grant.service_item == service_item
+                && grant.record_type == record_type
+        })
+    }
+
+    /// The departments that own a record type.
+    pub fn owners<'a>(&'a self, record_type: &'a str) -> impl Iterator<Item = &'a Department> {
+        self.departments.values().filter(move |department| department.record_types.iter().any(|one| one == record_type))
+    }
+
+    /// Every record type that a department here owns, each once.
+    pub fn record_types(&self) -> Vec<String> {
+        let mut types: Vec<String> =
+            self.departments.values().flat_map(|department| department.record_types.iter().cloned()).collect();
+        types.sort();
+        types.dedup();
+        types
+    }
+
+    /// Whether what a key sealed, and the hub accepted at `accepted_at`, has been compromised since.
+    pub fn compromised(&self, department: &str, kid: &str, accepted_at: Millis) -> bool {
+        let key = self.sealing_keys.get(&(department.to_owned(), kid.to_owned()));
+        matches!(key.map(|key| key.standing), Some(KeyStanding::Compromised { since }) if accepted_at >= since)
+    }
+}
+
+/// 32 bytes as a key.
+pub fn data_key(bytes: [u8; 32]) -> DataKey {
+    Zeroizing::new(bytes)
+}

@@ -1,0 +1,270 @@
+//! The registry: departments, keys, windows, grants … as events in the log, folded into memory by every instance, so that
+//! authorisation costs no I/O.
+//!
+//! - [`event`]: what stands in the log
+//! - [`fold`]: the state after the events
+//! - [`wrap`]: keys that travel in events
+//!
+//! Freshness: an administrative call returns after its event stands in the log *and* the index's `registry_floor` names it; every
+//! look reads that row with the record and answers only when its own view has reached it. Besides, every 500 ms an instance
+//! confirms that its view is at the log's end.
+
+mod door;
+pub mod event;
+pub mod fold;
+pub mod wrap;
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Mutex, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::{Millis, SharedClock},
+    envelope::{self, ContentType, Header, Place},
+    index::SharedIndex,
+    keys::Keys,
+    log::{Draft, Entry, EntryId, Partition, ReadLimit, SharedLog, Topic},
+};
+use event::{After, Event};
+pub use fold::Registry;
+use weft_proto::{Reason, Refusal};
+use weft_record::catalogue::Catalogue;
+
+/// How often a view confirms that it is at the log's end.
+pub const CONFIRM_EVERY: Duration = Duration::from_millis(500);
+/// A view that was not confirmed for so long may not be published under.
+pub const MAX_AGE_MS: Millis = 2000;
+
+/// An administrative event that is durable and has taken effect.
+#[derive(Clone, Debug)]
+pub struct Administered {
+    /// Its offset in the registry topic.
+    pub offset: u64,
+    /// The entity.
+    pub entity: String,
+    /// Its revision now.
+    pub revision: u64,
+}
+
+/// One instance's view of the registry.
+pub struct RegistryView {
+    log: SharedLog,
+    index: SharedIndex,
+    keys: Arc<Keys>,
+    clock: SharedClock,
+    current: ArcSwap<Registry>,
+    position: watch::Sender<u64>,
+    /// CLOCK_BOOTTIME at the start of the last confirmation that found the view at the log's end.
+    confirmed_at: watch::Sender<Millis>,
+    ignored: AtomicI64,
+    /// One administrative change at a time per instance; between instances the revision judges.
+    administering: Mutex<()>,
+}
+
+impl fmt::Debug for RegistryView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RegistryView").field("position", &*self.position.borrow()).finish_non_exhaustive()
+    }
+}
+
+fn partition() -> Partition {
+    Partition { topic: Topic::Registry, number: 0 }
+}
+
+impl RegistryView {
+    /// An empty view; [`RegistryView::follow`] fills it.
+    pub fn new(
+        log: SharedLog,
+        index: SharedIndex,
+        keys: Arc<Keys>,
+        catalogue: Arc<Catalogue>,
+        clock: SharedClock,
+    ) -> Arc<Self> {
+        let registry = Registry::new(&keys, catalogue);
+        Arc::new(Self {
+            log,
+            index,
+            keys,
+            clock,
+            current: ArcSwap::from_pointee(registry),
+            position: watch::Sender::new(0),
+            confirmed_at: watch::Sender::new(Millis::MIN),
+            ignored: AtomicI64::new(0),
+            administering: Mutex::new(()),
+        })
+    }
+
+    /// The registry as this instance sees it now.
+    pub fn snapshot(&self) -> Arc<Registry> {
+        self.current.load_full()
+    }
+
+    /// Entries of the registry topic that took no effect: copies, losers of a race, intruders'.
+    pub fn ignored(&self) -> i64 {
+        self.ignored.load(Ordering::Relaxed)
+    }
+
+    /// Milliseconds since the view was last known to be at the log's end.
+    pub fn age(&self) -> Millis {
+        self.clock.boot().saturating_sub(*self.confirmed_at.borrow())
+    }
+
+    /// Refuses when the view is too old to publish under.
+    pub fn require_fresh(&self) -> Result<(), Refusal> {
+        if self.age() > MAX_AGE_MS { Err(Refusal::new(Reason::RegistryStale)) } else { Ok(()) }
+    }
+
+    /// Follows the registry topic until `shutdown`; a log that cannot be read is tried again.
+    pub async fn follow(self: Arc<Self>, shutdown: CancellationToken) {
+        let mut next = 0;
+        loop {
+            let step = self.step(&mut next);
+            let failed = tokio::select! {
+                () = shutdown.cancelled() => return,
+                result = step => result.err(),
+            };
+            if let Some(error) = failed {
+                tracing::warn!(%error, next, "registry cannot be followed");
+                tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    () = tokio::time::sleep(CONFIRM_EVERY) => {}
+                }
+            }
+        }
+    }
+
+    /// One round: confirm the end, read what is new, fold it.
+    async fn step(&self, next: &mut u64) -> Result<(), crate::log::Error> {
+        let asked_at = self.clock.boot();
+        let end = self.log.end(&partition()).await?;
+        if *next < end {
+            while *next < end {
+                self.read_some(next, Duration::ZERO).await?;
+            }
+            self.position.send_replace(*next);
+        }
+        self.confirmed_at.send_if_modified(|at| {
+            let newer = asked_at > *at;
+            *at = asked_at.max(*at);
+            newer
+        });
+        self.read_some(next, CONFIRM_EVERY).await?;
+        self.position.send_replace(*next);
+        Ok(())
+    }
+
+    async fn read_some(&self, next: &mut u64, wait: Duration) -> Result<(), crate::log::Error> {
+        let entries = self.log.read(&partition(), *next, ReadLimit::default(), wait).await?;
+        let Some(last) = entries.last() else {
+            return Ok(());
+        };
+        let after = last.offset + 1;
+        let mut registry = Registry::clone(&self.current.load());
+        for entry in &entries {
+            self.fold(&mut registry, entry);
+        }
+        registry.position = after;
+        self.current.store(Arc::new(registry));
+        *next = after;
+        Ok(())
+    }
+
+    fn fold(&self, registry: &mut Registry, entry: &Entry) {
+        let outcome = match open_event(registry, entry) {
+            Ok(event) => registry.apply(event, entry.offset, &self.keys).map_err(|ignored| ignored.to_string()),
+            Err(why) => Err(why),
+        };
+        if let Err(why) = outcome {
+            self.ignored.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(offset = entry.offset, why, "registry entry took no effect");
+        }
+    }
+
+    /// Waits until the view holds everything before `position`.
+    pub async fn reach(&self, position: u64) {
+        let mut positions = self.position.subscribe();
+        // The sender lives as long as `self`, so waiting cannot fail.
+        let _ = positions.wait_for(|at| *at >= position).await;
+    }
+
+    /// Waits until the view was confirmed to be at the log's end by a confirmation that began after this call.
+    pub async fn confirm(&self) {
+        let asked = self.clock.boot();
+        let mut confirmed = self.confirmed_at.subscribe();
+        // The sender lives as long as `self`, so waiting cannot fail.
+        let _ = confirmed.wait_for(|at| *at > asked).await;
+    }
+
+    /// Writes one administrative event. `make` sees the registry as of the log's end and gives (entity, before, after), or refuses.
+    /// Returns when the event is durable, has taken effect in this view, and `registry_floor` names it.
+    pub async fn administer<F>(&self, who: &str, make: F) -> Result<Administered, Refusal>
+    where
+        F: FnOnce(&Registry) -> Result<(String, After), Refusal> + Send,
+    {
+        let _turn = self.administering.lock().await;
+        self.confirm().await;
+        let registry = self.snapshot();
+        let (entity, after) = make(&registry)?;
+        let revision = registry.revision(&entity) + 1;
+        let before = registry.entity_json(&entity);
+        let event = Event { who: who.into(), at: self.clock.now(), entity: entity.clone(), revision, before, after };
+        let offset = self.append(&registry, &event).await?;
+        self.reach(offset + 1).await;
+        self.index
+            .raise_registry_floor(offset + 1)
+            .await
+            .map_err(|error| Refusal::new(Reason::IndexUnavailable).detail(error))?;
+        // Another instance's event may have taken the revision first: then this one took no effect.
+        if self.snapshot().brought_by(&entity, revision) == Some(offset) {
+            Ok(Administered { offset, entity, revision })
+        } else {
+            Err(Refusal::new(Reason::WrongState)
+                .detail("another change of the same entity came first; look and try again"))
+        }
+    }
+
+    async fn append(&self, registry: &Registry, event: &Event) -> Result<u64, Refusal> {
+        let (key_id, data_key) = self.keys.hub_data_key();
+        let header = Header {
+            suite: "std".into(),
+            key_id: key_id.into(),
+            sender: "hub".into(),
+            accepted_at: event.at,
+            content: ContentType::Registry,
+            registry_position: registry.position,
+        };
+        let entry_id = EntryId::new();
+        let text = serde_json::to_vec(event).map_err(|error| Refusal::new(Reason::Internal).detail(error))?;
+        let place = Place { topic: &Topic::Registry, key: &event.entity, entry_id };
+        let value = envelope::seal(place, &header, data_key, &text);
+        let draft = Draft { partition: partition(), key: event.entity.clone(), entry_id, headers: Vec::new(), value };
+        let mut appended = self.log.append(vec![draft]).await;
+        appended
+            .pop()
+            .ok_or_else(|| Refusal::new(Reason::Internal).detail("the log answered nothing"))?
+            .map_err(|error| Refusal::new(Reason::LogUnavailable).detail(error))
+    }
+}
+
+/// Opens the event of an entry; an entry that the hub did not write has none.
+pub fn open_event(registry: &Registry, entry: &Entry) -> Result<Event, String> {
+    let (Some(key), Some(entry_id), Some(value)) = (&entry.key, entry.entry_id, &entry.value) else {
+        return Err("no key, id or value".into());
+    };
+    let place = Place { topic: &Topic::Registry, key, entry_id };
+    let (header, text) = envelope::open(place, registry, value).map_err(|error| error.to_string())?;
+    if header.content != ContentType::Registry {
+        return Err("not a registry event".into());
+    }
+    let event: Event = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+    if event.entity == *key { Ok(event) } else { Err("its key names another entity".into()) }
+}
