@@ -6,6 +6,7 @@
 mod check;
 mod compatible;
 mod definition;
+mod item;
 mod record_type;
 mod schema;
 mod table;
@@ -15,6 +16,10 @@ pub use compatible::{Incompatibility, compatible};
 pub use definition::{
     By, Cardinality, Definition, Display, Field, FieldRule, HolderRule, Sensitivity, Share, Slots, Text, TypeCode,
     Validity, ValidityRule,
+};
+pub use item::{
+    Alternative, Conditions, DayKind, FieldCondition, Party, PartyKind, Promise, RecordAlternative, Relation, Release,
+    Requirement, ServiceItem, Take, TimeLimit,
 };
 pub use record_type::{RecordType, effective_event};
 pub use schema::SchemaError;
@@ -63,6 +68,9 @@ pub struct Catalogue {
     types: BTreeMap<(String, u32), Arc<RecordType>>,
     tables: BTreeMap<String, Arc<CodeTable>>,
     dialects: BTreeMap<String, Arc<Dialect>>,
+    items: BTreeMap<String, Arc<ServiceItem>>,
+    /// `None` is test mode.
+    tolerance: Option<Tolerance>,
 }
 
 impl Catalogue {
@@ -99,34 +107,48 @@ impl Catalogue {
             added.map_err(|error| Error { path: path.clone(), problem: error.into() })?;
         }
         for (path, text) in &files {
-            let parts: Vec<&str> = path.split('/').collect();
-            let at = |problem: Fault| Error { path: path.clone(), problem };
-            match parts[..] {
-                ["record-types", folder, "type.toml"] => {
-                    catalogue.load_type(&files, folder, text).map_err(at)?;
-                }
-                ["code-tables", _] => {
-                    let table = CodeTable::parse(text).map_err(at)?;
-                    named_like_file(&table.table, &parts).map_err(at)?;
-                    catalogue.tables.insert(table.table.clone(), Arc::new(table));
-                }
-                ["dialects", _] => {
-                    let dialect = Dialect::parse(text).map_err(at)?;
-                    named_like_file(&dialect.dialect, &parts).map_err(at)?;
-                    catalogue.dialects.insert(dialect.dialect.clone(), Arc::new(dialect));
-                }
-                ["common", _] | ["record-types", _, "examples", _] | ["service-items", _] => {}
-                ["record-types", folder, name] if name.ends_with(".schema.json") => {
-                    let definition = format!("record-types/{folder}/type.toml");
-                    if !files.contains_key(&definition) {
-                        return Err(at(Fault::Missing(definition)));
-                    }
-                }
-                _ if path.ends_with(".md") => {}
-                _ => return Err(at(Fault::Inconsistent("a file of this name has no place here".to_owned()))),
-            }
+            let loaded = catalogue.load_file(&files, path, text);
+            loaded.map_err(|problem| Error { path: path.clone(), problem })?;
+        }
+        // Items name types and one another, so they are judged when all are there.
+        if let Some((item, broken)) = catalogue.broken_items().into_iter().next() {
+            let found = files.iter().find(|(path, text)| is_file_of_item(path, text, &item));
+            let path = found.map_or(item, |(path, _)| path.clone());
+            return Err(Error { path, problem: Fault::Inconsistent(broken) });
         }
         Ok(catalogue)
+    }
+
+    fn load_file(&mut self, files: &BTreeMap<String, String>, path: &str, text: &str) -> Result<(), Fault> {
+        let parts: Vec<&str> = path.split('/').collect();
+        match parts[..] {
+            ["record-types", folder, "type.toml"] => self.load_type(files, folder, text),
+            ["record-types", folder, name] if name.ends_with(".schema.json") => {
+                let definition = format!("record-types/{folder}/type.toml");
+                if files.contains_key(&definition) { Ok(()) } else { Err(Fault::Missing(definition)) }
+            }
+            ["code-tables", name] => {
+                let table = CodeTable::parse(text)?;
+                named_like_file(&table.table, name)?;
+                self.tables.insert(table.table.clone(), Arc::new(table));
+                Ok(())
+            }
+            ["dialects", name] => {
+                let dialect = Dialect::parse(text)?;
+                named_like_file(&dialect.dialect, name)?;
+                self.dialects.insert(dialect.dialect.clone(), Arc::new(dialect));
+                Ok(())
+            }
+            ["service-items", name] => {
+                let item = ServiceItem::parse(text)?;
+                named_like_file(&format!("{:02}-{}", item.number, item.item), name)?;
+                self.items.insert(item.item.clone(), Arc::new(item));
+                Ok(())
+            }
+            ["common", _] | ["record-types", _, "examples", _] => Ok(()),
+            _ if path.ends_with(".md") => Ok(()),
+            _ => Err(Fault::Inconsistent("a file of this name has no place here".to_owned())),
+        }
     }
 
     fn load_type(&mut self, files: &BTreeMap<String, String>, folder: &str, text: &str) -> Result<(), Fault> {
@@ -147,19 +169,51 @@ impl Catalogue {
 
     /// This catalogue with one more record type, or one more version of one: registration at run time.
     ///
+    /// What it would break is told by [`compatible`] and by [`Catalogue::broken_items`] of the result.
+    ///
     /// # Errors
     /// What is wrong with either text.
     pub fn with_type(&self, type_toml: &str, schema: &str) -> Result<Self, Fault> {
-        let record_type = RecordType::new(toml::from_str(type_toml)?, schema, &self.documents)?;
+        let mut record_type = RecordType::new(toml::from_str(type_toml)?, schema, &self.documents)?;
+        if let Some(tolerance) = self.tolerance {
+            record_type = record_type.with_tolerance(tolerance);
+        }
         let mut catalogue = self.clone();
         catalogue.insert(record_type);
         Ok(catalogue)
+    }
+
+    /// This catalogue with one more service item, or another form of one: registration at run time.
+    ///
+    /// # Errors
+    /// What is wrong with the text, or what it names that is not here.
+    pub fn with_item(&self, text: &str) -> Result<Self, Fault> {
+        let item = ServiceItem::parse(text)?;
+        let mut catalogue = self.clone();
+        let name = item.item.clone();
+        catalogue.items.insert(name.clone(), Arc::new(item));
+        match catalogue.broken_items().into_iter().find(|(broken, _)| *broken == name) {
+            Some((_, broken)) => Err(Fault::Inconsistent(broken)),
+            None => Ok(catalogue),
+        }
+    }
+
+    /// The service items that name what this catalogue lacks, each with the first thing that is lacking.
+    #[must_use]
+    pub fn broken_items(&self) -> Vec<(String, String)> {
+        let judge = |item: &Arc<ServiceItem>| {
+            let record_type = |name: &str| self.record_type(name).map(Arc::as_ref);
+            let broken = item.agree_with(record_type, |name| self.items.contains_key(name)).err()?;
+            Some((item.item.clone(), broken))
+        };
+        self.items.values().filter_map(judge).collect()
     }
 
     /// This catalogue with another tolerance for identifiers: a deployment with real data takes
     /// [`Tolerance::LIVE`].
     #[must_use]
     pub fn with_tolerance(mut self, tolerance: Tolerance) -> Self {
+        self.tolerance = Some(tolerance);
         for record_type in self.types.values_mut() {
             *record_type = Arc::new(record_type.with_tolerance(tolerance));
         }
@@ -213,6 +267,17 @@ impl Catalogue {
         self.tables.values()
     }
 
+    /// A service item by its name, such as `house-transfer-registration`.
+    #[must_use]
+    pub fn service_item(&self, name: &str) -> Option<&Arc<ServiceItem>> {
+        self.items.get(name)
+    }
+
+    /// Every service item, by name.
+    pub fn service_items(&self) -> impl Iterator<Item = &Arc<ServiceItem>> {
+        self.items.values()
+    }
+
     /// A dialect by its name, such as `gbt36903`.
     #[must_use]
     pub fn dialect(&self, name: &str) -> Option<&Arc<Dialect>> {
@@ -225,13 +290,16 @@ impl Catalogue {
     }
 }
 
-fn named_like_file(name: &str, path: &[&str]) -> Result<(), Fault> {
-    let file = path.last().copied().unwrap_or_default();
-    if file == format!("{name}.toml") {
+fn named_like_file(name: &str, file: &str) -> Result<(), Fault> {
+    if file.strip_suffix(".toml") == Some(name) {
         Ok(())
     } else {
-        Err(Fault::Inconsistent(format!("the file says that it is {name:?}")))
+        Err(Fault::Inconsistent(format!("the file is to be named {name}.toml")))
     }
+}
+
+fn is_file_of_item(path: &str, text: &str, item: &str) -> bool {
+    path.starts_with("service-items/") && ServiceItem::parse(text).is_ok_and(|parsed| parsed.item == item)
 }
 
 fn collect(dir: &'static Dir<'static>, files: &mut Vec<(&'static str, &'static str)>) {

@@ -3,18 +3,22 @@ use crate::problem::Reason;
 use crate::status::Event;
 use serde_json::{Value, json};
 use std::collections::HashMap;
+use std::sync::LazyLock;
+
+static BUILTIN: LazyLock<Catalogue> = LazyLock::new(|| Catalogue::builtin().unwrap());
 
 fn builtin() -> Catalogue {
-    Catalogue::builtin().unwrap()
+    BUILTIN.clone()
 }
 
 fn files() -> HashMap<String, String> {
     Catalogue::builtin_files().map(|(path, text)| (path.to_owned(), text.to_owned())).collect()
 }
 
-/// Loads the built-in files with one text edited, and tells the refusal.
+/// Loads the files of one type with one text edited, and tells the refusal.
 fn refused_with(path: &str, from: &str, to: &str) -> String {
     let mut files = files();
+    files.retain(|file, _| file.starts_with("common/") || file.starts_with("record-types/business-licence/"));
     let text = files.get_mut(path).unwrap();
     assert!(text.contains(from), "{path} has no {from}");
     *text = text.replacen(from, to, 1);
@@ -302,5 +306,92 @@ fn code_tables_are_read_by_day() {
             wrong.replacen("until = \"2020-12-31\"", "", usize::from(!wrong.contains("from"))),
         )];
         assert!(Catalogue::from_files(files).is_err());
+    }
+}
+
+#[test]
+fn service_items_are_read_and_held_against_the_types_that_they_name() {
+    let catalogue = builtin();
+    let item = catalogue.service_item("house-transfer-registration").unwrap();
+    assert_eq!(catalogue.service_items().count(), 25);
+    let (requirement, alternative) =
+        item.record_alternatives().find(|(requirement, _)| requirement.id == "unencumbered").unwrap();
+    assert_eq!(alternative.record_type, "real-estate-title");
+    assert_eq!(alternative.fields_looked_at().into_iter().collect::<Vec<_>>(), ["mortgaged"]);
+    assert_eq!(item.party(&requirement.party).unwrap().kinds, [PartyKind::Asset]);
+    assert!(
+        item.requirement("deed-tax")
+            .unwrap()
+            .alternatives
+            .contains(&Alternative::Awaits("deed-tax-declaration".to_owned()))
+    );
+
+    let path = "service-items/11-house-transfer-registration.toml";
+    let files = files();
+    let text = &files[path];
+    for (from, to, told) in [
+        ("produces = \"real-estate-title\"", "produces = \"deed\"", "no record type deed"),
+        ("record_type = \"deed-tax-proof\"", "record_type = \"proof\"", "no record type proof"),
+        ("fields = [\"mortgaged\"]", "fields = [\"mortgage\"]", "no field mortgage"),
+        ("where = [{ field = \"mortgaged\"", "where = [{ field = \"mortgage\"", "no field mortgage"),
+        ("awaits = \"deed-tax-declaration\"", "awaits = \"tax\"", "no item tax"),
+        ("with = \"seller\"", "with = \"owner\"", "owner is no party"),
+        ("with = \"seller\"\n", "", "go together"),
+        ("party = \"seller\"", "party = \"owner\"", "owner is no party"),
+        ("id = \"title\"", "id = \"marriage\"", "stands twice"),
+        ("role = \"buyer\"", "role = \"seller\"", "stands twice"),
+        ("release = \"record\"", "release = \"all\"", "unknown variant"),
+        ("release = \"record\"", "bring = { zh = \"x\", en = \"x\" }", "either record_type"),
+        ("from = \"2015-03-01\"", "from = \"2015-02-30\"", "does not exist"),
+        ("value = 30", "value = 0", "on the spot"),
+        ("promise = \"part\"", "promise = \"none\"", "excludes promises"),
+        ("{ status = [\"valid\"] }", "{ status = [] }", "no status"),
+        ("{ status = [\"valid\"] }", "{ status = [\"expired\"] }", "unknown variant"),
+    ] {
+        assert!(text.contains(from), "{from}");
+        let refusal = builtin().with_item(&text.replacen(from, to, 1)).unwrap_err().to_string();
+        assert!(refusal.contains(told), "{from} -> {to}: {refusal}");
+    }
+    for (from, to, told) in [
+        ("number = 11", "number = 12", "named 12-house"),
+        ("awaits = \"deed-tax-declaration\"", "awaits = \"tax\"", "no item tax"),
+    ] {
+        let mut files = files.clone();
+        files.insert(path.to_owned(), text.replacen(from, to, 1));
+        let error = Catalogue::from_files(files).unwrap_err();
+        assert_eq!(error.path, path);
+        assert!(error.to_string().contains(told), "{error}");
+    }
+}
+
+#[test]
+fn a_new_version_of_a_type_names_the_items_that_it_breaks() {
+    let files = files();
+    let toml = files["record-types/real-estate-title/type.toml"].replacen("version = 1", "version = 2", 1);
+    let schema = files["record-types/real-estate-title/v1.schema.json"].replacen("title/v1", "title/v2", 1);
+    let toml = toml.replace("[fields.mortgaged]", "[fields.inPledge]").replace("\"mortgaged\"", "\"inPledge\"");
+    let schema = schema.replace("\"mortgaged\"", "\"inPledge\"");
+    let wider = builtin().with_type(&toml, &schema).unwrap();
+    let broken: Vec<String> = wider.broken_items().into_iter().map(|(item, _)| item).collect();
+    assert!(broken.contains(&"house-transfer-registration".to_owned()), "{broken:?}");
+}
+
+#[test]
+fn the_code_tables_and_dialects_that_are_compiled_in_are_there() {
+    let catalogue = builtin();
+    let divisions = catalogue.code_table("divisions").unwrap();
+    assert_eq!(divisions.division("370322", None).unwrap().zh, "高青县");
+    assert_eq!(divisions.division("370322000000", None).unwrap().zh, "高青县");
+    assert_eq!(divisions.division("370322101", None).unwrap().zh, "青城镇");
+    assert!(divisions.division("370399", None).is_none_or(|code| code.test));
+    let statuses = catalogue.code_table("status-mohurd").unwrap();
+    assert_eq!(statuses.get("03", None).unwrap().maps_to.as_deref(), Some("rescinded"));
+    assert_eq!(catalogue.dialect("gbt36903").unwrap().field("ZZBH"), Some("certificateNumber"));
+    assert!(catalogue.dialects().count() >= 3 && catalogue.code_tables().count() >= 10);
+    for dialect in catalogue.dialects() {
+        for heading in &dialect.headings {
+            let table = heading.table.as_deref();
+            assert!(table.is_none_or(|table| catalogue.code_table(table).is_some()), "{}: {table:?}", dialect.dialect);
+        }
     }
 }

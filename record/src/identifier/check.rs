@@ -32,9 +32,7 @@ pub(super) fn verdict(rule: Rule, text: &str, tolerance: Tolerance) -> Verdict {
         Rule::RealEstateCertificate => real_estate_certificate(text, tolerance),
         Rule::ConstructionPermit => construction_permit(text),
         Rule::DisabilityCertificate => disability_certificate(text, tolerance),
-        Rule::Division => {
-            shape(matches!(text.len(), 6 | 9 | 12) && digits(text) && !text.starts_with('0'), DIVISION_SHAPE)
-        }
+        Rule::Division => division(text, tolerance),
         Rule::MarriageCertificate => shape(is_marriage_certificate(text), MARRIAGE_SHAPE),
         Rule::BirthCertificate => shape(
             text.len() == 10
@@ -132,6 +130,16 @@ fn citizen_id(text: &str, tolerance: Tolerance) -> Verdict {
 
 fn last_of_citizen_id(character: u8) -> bool {
     character.is_ascii_digit() || character == b'X'
+}
+
+fn division(text: &str, tolerance: Tolerance) -> Verdict {
+    if !(matches!(text.len(), 6 | 9 | 12) && digits(text) && !text.starts_with('0')) {
+        return Wrong(DIVISION_SHAPE);
+    }
+    if text.starts_with(TEST_AREA_CODE) && !tolerance.test_area {
+        return ValidWithWarning(TEST_AREA);
+    }
+    RightShapeNoCheckDigit
 }
 
 /// A prefix, then digits of which the last is the MOD 11,10 check over the others.

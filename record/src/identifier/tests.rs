@@ -424,9 +424,11 @@ fn a_masked_number_is_never_a_holder() {
 
 #[test]
 fn synthetic_people_are_remarked_on_outside_test_mode() {
-    for (rule, number) in
-        [(Rule::CitizenId, "370399198506150021"), (Rule::DisabilityCertificate, "37039919850615002142")]
-    {
+    for (rule, number) in [
+        (Rule::CitizenId, "370399198506150021"),
+        (Rule::DisabilityCertificate, "37039919850615002142"),
+        (Rule::Division, "370399"),
+    ] {
         let live = check_with(rule, number, Tolerance::LIVE).verdict;
         assert_eq!(live.finding().unwrap().rule, "test-area");
         assert!(live.is_acceptable());

@@ -1,5 +1,8 @@
 use super::*;
 use crate::catalogue::Catalogue;
+use std::sync::LazyLock;
+
+static BUILTIN: LazyLock<Catalogue> = LazyLock::new(|| Catalogue::builtin().unwrap());
 
 fn file(name: &str) -> String {
     let wanted = format!("record-types/business-licence/{name}");
@@ -15,10 +18,9 @@ fn changed_by(toml: &[(&str, &str)], schema: &[(&str, &str)]) -> Vec<String> {
         }
         text
     };
-    let catalogue = Catalogue::builtin().unwrap();
     let toml = edit(file("type.toml"), toml).replacen("\nversion = 1", "\nversion = 2", 1);
     let schema = edit(file("v1.schema.json"), schema).replacen("business-licence/v1", "business-licence/v2", 1);
-    let wider = catalogue.with_type(&toml, &schema).unwrap();
+    let wider = BUILTIN.with_type(&toml, &schema).unwrap();
     let old = wider.record_type_version("business-licence", 1).unwrap();
     let new = wider.record_type_version("business-licence", 2).unwrap();
     assert!(std::sync::Arc::ptr_eq(new, wider.record_type("business-licence").unwrap()), "the highest is found");
@@ -101,9 +103,8 @@ fn another_natural_key_event_holder_share_or_slot_is_not() {
 
 #[test]
 fn a_version_that_is_not_higher_is_not() {
-    let catalogue = Catalogue::builtin().unwrap();
-    let licence = catalogue.record_type("business-licence").unwrap();
+    let licence = BUILTIN.record_type("business-licence").unwrap();
     assert_eq!(compatible(licence, licence), [Incompatibility::VersionNotHigher]);
-    let other = catalogue.record_types().find(|other| other.definition.name != "business-licence").unwrap();
+    let other = BUILTIN.record_types().find(|other| other.definition.name != "business-licence").unwrap();
     assert!(compatible(licence, other).contains(&Incompatibility::OtherType));
 }
