@@ -280,16 +280,20 @@ fn kid_of<'t>(token: &'t Token<'_>) -> &'t str {
     token.header.get("kid").and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The key, its state at `now_ms` (unless none is given), and the signature.
+/// The key, its state at `now_ms` (without it, that it was ever confirmed), and the signature.
 fn check_key(token: &Token<'_>, registry: &dyn RegistryView, now_ms: Option<i64>) -> Result<(), Rejection> {
     let issuer = token.payload.get("iss").and_then(Value::as_str).unwrap_or_default();
     let mut problems = Vec::new();
     match registry.key(issuer, kid_of(token)) {
         None => problems.push(Problem::new("", Reason::UnknownKey)),
         Some(registered) => {
-            if let Some(Err(reason)) = now_ms.map(|now_ms| registered.state.accepts(now_ms)) {
-                problems.push(Problem::new("", reason));
-            }
+            let accepted = match now_ms {
+                Some(now_ms) => registered.state.accepts(now_ms),
+                // What became of a key later does not touch what it sealed before; one never confirmed sealed nothing.
+                None if registered.state == KeyState::Pending => Err(Reason::UnknownKey),
+                None => Ok(()),
+            };
+            problems.extend(accepted.err().map(|reason| Problem::new("", reason)));
             if let Err(error) = token.check_signature(registered.key) {
                 problems.push(Problem::from(&error));
             }

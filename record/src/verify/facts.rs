@@ -7,6 +7,7 @@ use super::kid_of;
 use crate::catalogue::RecordType;
 use crate::identifier::{Scheme, normalise_holder};
 use crate::problem::{Problem, Reason, Rejection};
+use crate::record_id::RecordId;
 use crate::sdjwt::Token;
 use crate::seal::Holder;
 use crate::status::{Event, Status};
@@ -146,9 +147,7 @@ fn look_ups(payload: &Value, record_type: &RecordType) -> Vec<LookUp> {
     found
 }
 
-/// Whether this is `<type>.<department>.<26 base32 characters>` of exactly this type and department.
+/// Whether this is a record_id of exactly this type and department.
 pub(super) fn is_record_id(id: &str, record_type: &str, department: &str) -> bool {
-    let rest = id.strip_prefix(record_type).and_then(|rest| rest.strip_prefix('.'));
-    let rest = rest.and_then(|rest| rest.strip_prefix(department)).and_then(|rest| rest.strip_prefix('.'));
-    rest.is_some_and(|key| key.len() == 26 && key.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'2'..=b'7')))
+    id.parse::<RecordId>().is_ok_and(|id| id.record_type() == record_type && id.department() == department)
 }

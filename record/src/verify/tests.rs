@@ -493,6 +493,8 @@ fn rereading_checks_the_seal_and_not_the_present() {
         let facts = reread(text.as_bytes(), &registry_with(state)).unwrap();
         assert_eq!((facts.department.as_str(), facts.record_id.as_str()), ("market-regulation", RECORD_ID));
     }
+    let pending = reread(text.as_bytes(), &registry_with(KeyState::Pending)).unwrap_err();
+    assert_eq!(pending.problems[0].reason, Reason::UnknownKey);
     let forged = remade(&seal_as(&content, ISSUER, VCT, IAT, Algorithm::Es256), |_, _, _| {});
     assert_eq!(reread(forged.as_bytes(), &registry()).unwrap_err().problems[0].reason, Reason::BadSignature);
     assert_eq!(reread(b"garbage", &registry()).unwrap_err().stage, Stage::Token);
