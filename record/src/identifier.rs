@@ -11,6 +11,7 @@ mod normalise;
 mod scheme;
 
 pub use finding::Finding;
+pub(crate) use normalise::narrow;
 pub use normalise::normalise;
 pub use scheme::{Scheme, UnknownScheme, check_holder, normalise_holder};
 

@@ -301,3 +301,53 @@ fn problems_never_repeat_a_value_of_the_record() {
         }
     });
 }
+
+/// Every place of a value, as pointers.
+fn places(value: &Value, pointer: &str, found: &mut Vec<String>) {
+    found.push(pointer.to_owned());
+    match value {
+        Value::Object(members) => {
+            members.iter().for_each(|(name, member)| places(member, &format!("{pointer}/{name}"), found));
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(at, item)| places(item, &format!("{pointer}/{at}"), found));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn whatever_stands_at_a_place_is_answered_and_never_panics() {
+    let hostile = [
+        json!(null),
+        json!(-1),
+        json!(u64::MAX),
+        json!(""),
+        json!("\u{202e}\u{0}"),
+        json!("****"),
+        json!("０".repeat(5_000)),
+        json!("9999-99-99"),
+        json!("0000-00-00"),
+        json!("1/0"),
+        json!([[], {}, null, "x", 1]),
+        json!({"role": 1, "scheme": [], "value": {}}),
+        json!({"": {"/": {"~": null}}}),
+    ];
+    over_types(|record_type, complaints| {
+        let Some((path, payload)) = given(record_type).into_iter().next() else { return };
+        let mut found = Vec::new();
+        places(&payload, "", &mut found);
+        for pointer in found {
+            for value in &hostile {
+                let mut changed = payload.clone();
+                *changed.pointer_mut(&pointer).unwrap() = value.clone();
+                for event in [Event::Issue, Event::Revoke] {
+                    let told = record_type.check_content(&changed, event);
+                    if told.iter().any(|problem| problem.zh.len() + problem.en.len() > 2_000) {
+                        complaints.push(format!("{path} at {pointer}: a text is too long"));
+                    }
+                }
+            }
+        }
+    });
+}

@@ -78,12 +78,14 @@ impl RecordType {
         self.shapes.get(name)
     }
 
-    /// A field's text in the form in which it is compared and looked up.
+    /// A field's text in the form in which it is compared and looked up; one that has no rule of its own is made
+    /// half-width and upper-case, without blanks.
     #[must_use]
     pub fn normalise_field(&self, name: &str, text: &str) -> String {
         match self.definition.fields.get(name).and_then(|field| field.rule) {
             Some(FieldRule::Identifier(rule)) => identifier::normalise(rule, text),
-            Some(FieldRule::Date) | None => text.trim().to_owned(),
+            Some(FieldRule::Date) => text.trim().to_owned(),
+            None => identifier::narrow(text),
         }
     }
 

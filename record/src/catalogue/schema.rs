@@ -157,6 +157,7 @@ impl Documents {
         jsonschema::options()
             .with_draft(Draft::Draft202012)
             .with_retriever(InsideOnly(self.clone()))
+            .should_validate_formats(true)
             .with_pattern_options(
                 PatternOptions::regex().size_limit(MAX_PATTERN_BYTES).dfa_size_limit(MAX_PATTERN_BYTES),
             )

@@ -31,7 +31,7 @@ pub fn normalise(rule: Rule, raw: &str) -> String {
 /// Half-width, without blanks, upper-case; every dash that keyboards and exporters write is a hyphen.
 pub(crate) fn narrow(raw: &str) -> String {
     raw.chars()
-        .filter(|character| !character.is_whitespace() && !matches!(character, '\u{feff}' | '\u{200b}'))
+        .filter(|character| !character.is_whitespace() && !is_invisible(*character))
         .map(|character| match character {
             // U+FF01..U+FF5E are the ASCII printables, moved by a fixed distance.
             '\u{ff01}'..='\u{ff5e}' => char::from_u32(character as u32 - 0xfee0).unwrap_or(character),
@@ -43,6 +43,11 @@ pub(crate) fn narrow(raw: &str) -> String {
         .collect()
 }
 
+/// What pages and spreadsheets leave behind: zero-width blanks and joiners, soft hyphens, byte order marks.
+fn is_invisible(character: char) -> bool {
+    matches!(character, '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}')
+}
+
 /// `J3703222018000001` becomes `J370322-2018-000001`; what has another shape stays.
 fn with_marriage_hyphens(bare: &str) -> String {
     if bare.is_ascii() && bare.len() == 17 {
@@ -52,7 +57,10 @@ fn with_marriage_hyphens(bare: &str) -> String {
     }
 }
 
-/// Takes `+86` or `0086` off.
-fn without_country(number: &str) -> String {
-    number.strip_prefix("+86").or_else(|| number.strip_prefix("0086")).unwrap_or(number).to_owned()
+/// Takes `+86` or `0086` off, however often a form has put it before the number.
+fn without_country(mut number: &str) -> String {
+    while let Some(rest) = number.strip_prefix("+86").or_else(|| number.strip_prefix("0086")) {
+        number = rest;
+    }
+    number.to_owned()
 }

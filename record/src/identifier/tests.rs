@@ -53,6 +53,8 @@ fn uscc() {
             ("93370232MAYY00034K", Wrong("uscc-check")),
             ("91370322MAYY00011E", Warn("uscc-inner-check")),
             ("九1370322MAYY000184", Wrong("uscc-alphabet")),
+            ("91370322\u{41c}AYY000184", Wrong("uscc-alphabet")), // a Cyrillic letter that looks like M
+            ("\u{feff}91370322MAYY0\u{200b}00184", Valid),
             ("", Wrong("empty")),
             ("  ", Wrong("empty")),
         ],
@@ -384,6 +386,7 @@ fn licence_numbers_that_have_a_pattern_only() {
         &[
             ("13800000000", Plain),
             ("+86 138 0000 0000", Plain),
+            ("+86 +86 138 0000 0000", Plain),
             ("0533-6960001", Plain),
             ("(0533)6960001", Plain),
             ("6960001", Plain),
@@ -405,6 +408,37 @@ fn normalising_says_whether_it_changed_the_text() {
         normalise(Rule::PublicPlaceLicence, "鲁卫公证字〔2018〕第370322-000001号"),
         "鲁卫公证字[2018]第370322-000001号"
     );
+}
+
+/// Every single-character change and every swap of neighbours of the valid vectors of the strong codes is noticed.
+#[test]
+fn no_slip_of_the_finger_passes_a_strong_code() {
+    for (rule, code) in [
+        (Rule::Uscc, "91370322MAYY000184"),
+        (Rule::Uscc, "51370322MJYY000618"),
+        (Rule::CitizenId, "370399198002290012"),
+        (Rule::CitizenId, "11010519491231002X"),
+    ] {
+        let passes = |characters: &[char]| {
+            let text: String = characters.iter().collect();
+            matches!(check(rule, &text).verdict, Verdict::Valid | Verdict::ValidWithWarning(_))
+        };
+        let mut characters: Vec<char> = code.chars().collect();
+        for place in 0..characters.len() {
+            let original = characters[place];
+            for other in ('0'..='9').chain('A'..='Z').filter(|other| *other != original) {
+                characters[place] = other;
+                assert!(!passes(&characters), "{rule}: a change at {place}");
+            }
+            characters[place] = original;
+            if place > 0 && characters[place - 1] != original {
+                characters.swap(place - 1, place);
+                assert!(!passes(&characters), "{rule}: a swap at {place}");
+                characters.swap(place - 1, place);
+            }
+        }
+        assert!(passes(&characters));
+    }
 }
 
 #[test]

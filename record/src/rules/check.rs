@@ -81,6 +81,11 @@ impl<'a> Context<'a> {
         })
     }
 
+    /// The field's text in the form in which holders of this scheme are compared.
+    fn as_holder(&self, name: &str, scheme: Scheme) -> Option<String> {
+        Some(normalise_holder(scheme, self.field(name)?.as_str()?))
+    }
+
     /// Equal to a pointer's value; texts of identifier fields are normalised first.
     fn comparable(&self, pointer: &str) -> Option<Value> {
         let value = self.payload.pointer(pointer)?;
@@ -111,7 +116,7 @@ pub(crate) fn broken(rule: &TypeRule, context: &Context<'_>) -> Option<String> {
             (day > issued).then(|| at_field(field))
         }
         Kind::EqualsHolder { field, scheme } => {
-            let value = context.normalised(field)?;
+            let value = context.as_holder(field, *scheme)?;
             let named = context
                 .holders()
                 .filter(|holder| holder.scheme == *scheme)
@@ -119,7 +124,7 @@ pub(crate) fn broken(rule: &TypeRule, context: &Context<'_>) -> Option<String> {
             (!named).then(|| at_field(field))
         }
         Kind::StartsWithHolder { field, scheme } => {
-            let value = context.normalised(field)?;
+            let value = context.as_holder(field, *scheme)?;
             let named = context
                 .holders()
                 .filter(|holder| holder.scheme == *scheme)

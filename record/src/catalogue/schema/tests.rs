@@ -147,3 +147,27 @@ fn inlining_follows_references_and_drops_annotations() {
     assert_eq!(inlined["pattern"], "^1");
     assert_eq!(inlined["allOf"], json!([{"pattern": "^[0-9]+$"}]));
 }
+
+#[test]
+fn keywords_with_a_value_that_they_cannot_have_do_not_compile() {
+    for (keyword, value) in [
+        ("type", json!("strin")),
+        ("type", json!(["string", 1])),
+        ("minLength", json!("1")),
+        ("maximum", json!("1")),
+        ("required", json!("a")),
+        ("enum", json!("a")),
+        ("uniqueItems", json!("yes")),
+    ] {
+        let mut inner = serde_json::Map::new();
+        inner.insert(keyword.to_owned(), value);
+        let refused = take(json!({"properties": {"a": inner}}));
+        assert!(refused.is_err(), "{keyword}");
+    }
+}
+
+#[test]
+fn the_format_date_is_enforced() {
+    let validator = take(json!({"format": "date"})).unwrap();
+    assert!(validator.is_valid(&json!("2020-02-29")) && !validator.is_valid(&json!("2019-02-29")));
+}
