@@ -16,4 +16,5 @@ pub mod partitions;
 pub mod publish;
 pub mod query;
 pub mod registry;
+pub mod server;
 pub mod statement;

@@ -13,6 +13,8 @@ use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use weft_proto::{Reason, Refusal};
+
 use crate::{
     apply::Working,
     clock::{Millis, SharedClock},
@@ -113,6 +115,35 @@ impl Follower {
         if let Err(error) = self.index.release(&self.owner).await {
             tracing::warn!(%error, "leases were not given back");
         }
+    }
+
+    /// Waits until the index has followed a record type's topic to the end that the log confirms now.
+    pub async fn catch_up(&self, record_type: &str) -> Result<(), Refusal> {
+        let topic = Topic::Records(record_type.to_owned());
+        for number in 0..self.log.partitions(&topic) {
+            let partition = Partition { topic: topic.clone(), number };
+            let end =
+                self.log.end(&partition).await.map_err(|error| Refusal::new(Reason::LogUnavailable).detail(error))?;
+            self.reach(&partition, end).await?;
+        }
+        Ok(())
+    }
+
+    async fn reach(&self, partition: &Partition, end: u64) -> Result<(), Refusal> {
+        let mut committed = self.committed.subscribe();
+        for _ in 0..300 {
+            let row = self.index.position(partition).await;
+            let row = row.map_err(|error| Refusal::new(Reason::IndexUnavailable).detail(error))?;
+            if end == 0 || row.is_some_and(|row| row.current && row.next >= end) {
+                return Ok(());
+            }
+            // Another instance may work this partition: then only the clock brings the next try.
+            tokio::select! {
+                _ = committed.changed() => {}
+                () = tokio::time::sleep(Duration::from_millis(100)) => {}
+            }
+        }
+        Err(Refusal::new(Reason::IndexUnavailable).detail("the index has not followed the log to its end"))
     }
 
     async fn partitions(&self) -> Vec<Partition> {

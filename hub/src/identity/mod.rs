@@ -74,6 +74,15 @@ pub fn is_name(text: &str) -> bool {
         && bytes.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-')
 }
 
+/// Who is calling, as the listener found it: certificate verified, identity in force when the request began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The identity.
+    pub identity: Identity,
+    /// The serial of its certificate, lower-case hex.
+    pub serial: String,
+}
+
 /// What a certificate says, before anybody asked the registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Presented {

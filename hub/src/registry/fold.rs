@@ -74,8 +74,8 @@ pub struct Registry {
     pub erasures: HashMap<(String, u64), Erasure>,
     /// By submission id (hex): who confirmed, at which offset.
     pub corrections: HashMap<String, Vec<(String, u64)>>,
-    /// In order.
-    pub resends: Vec<Resend>,
+    /// (when, what), in order.
+    pub resends: Vec<(Millis, Resend)>,
     revisions: HashMap<String, u64>,
     brought_by: HashMap<(String, u64), u64>,
     keys: HashMap<String, DepartmentKeys>,
@@ -167,7 +167,7 @@ impl Registry {
         if event.revision != want {
             return Err(Ignored::Revision { entity: event.entity, got: event.revision, want });
         }
-        self.take(event.after, &event.who, offset, keys)?;
+        self.take(event.after, (&event.who, event.at, offset), keys)?;
         self.brought_by.insert((event.entity.clone(), event.revision), offset);
         self.revisions.insert(event.entity, event.revision);
         Ok(())
@@ -199,7 +199,7 @@ impl Registry {
         json.unwrap_or_default()
     }
 
-    fn take(&mut self, after: After, who: &str, offset: u64, keys: &Keys) -> Result<(), Ignored> {
+    fn take(&mut self, after: After, (who, at, offset): (&str, Millis, u64), keys: &Keys) -> Result<(), Ignored> {
         match after {
             After::Installation { installation, hub_name } => {
                 if installation != keys.installation {
@@ -231,7 +231,7 @@ impl Registry {
                     confirmed.push((who.to_owned(), offset));
                 }
             }
-            After::Resend(resend) => self.resends.push(resend),
+            After::Resend(resend) => self.resends.push((at, resend)),
         }
         Ok(())
     }
