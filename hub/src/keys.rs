@@ -69,6 +69,8 @@ struct Stored {
     signing: BTreeMap<String, String>,
     ca_certificate: String,
     ca_key: String,
+    /// The first operators: identity path → serial of the certificate made with this key ring.
+    operators: BTreeMap<String, String>,
 }
 
 /// The keys, loaded.
@@ -81,6 +83,8 @@ pub struct Keys {
     pub ca: Ca,
     /// Signs statements.
     pub signing: SigningKey,
+    /// The first operators: identity path → serial.
+    pub operators: BTreeMap<String, String>,
     master: BTreeMap<String, DataKey>,
     data: BTreeMap<String, DataKey>,
     hash: hmac::Key,
@@ -98,7 +102,12 @@ pub const KEYRING: &str = "keyring.json";
 
 impl Keys {
     /// Makes a new key directory. Refuses to touch an existing one.
-    pub fn create(dir: &Path, trust_domain: &str, now: Millis) -> Result<(), KeysError> {
+    pub fn create(
+        dir: &Path,
+        trust_domain: &str,
+        operators: BTreeMap<String, String>,
+        now: Millis,
+    ) -> Result<(), KeysError> {
         let path = dir.join(KEYRING);
         if path.exists() {
             return Err(KeysError::Exists(path));
@@ -113,6 +122,7 @@ impl Keys {
             signing: [("signing/1".into(), STANDARD.encode(SigningKey::generate_pkcs8()))].into(),
             ca_certificate,
             ca_key,
+            operators,
         };
         fs::create_dir_all(dir).map_err(io(dir))?;
         fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).map_err(io(dir))?;
@@ -142,6 +152,7 @@ impl Keys {
             hash: hmac::Key::new(hmac::HMAC_SHA256, derive(hash, b"weft hash").as_slice()),
             page: hmac::Key::new(hmac::HMAC_SHA256, derive(hash, b"weft page token").as_slice()),
             installation: stored.installation,
+            operators: stored.operators,
             created_at: stored.created_at,
         })
     }

@@ -89,3 +89,11 @@ pub fn server_only(certificate: Arc<ServerCertificate>, allow_tls12: bool) -> Re
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(config)
 }
+
+/// When the first certificate of a PEM chain ends, in milliseconds since 1970.
+pub fn not_after(chain_pem: &str) -> Result<i64, TlsError> {
+    let first = CertificateDer::pem_slice_iter(chain_pem.as_bytes()).next();
+    let first = first.ok_or_else(|| TlsError("no certificate".into()))?.map_err(tls_error)?;
+    let (_, certificate) = x509_parser::parse_x509_certificate(&first).map_err(tls_error)?;
+    Ok(certificate.validity().not_after.timestamp() * 1000)
+}

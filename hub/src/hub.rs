@@ -1,0 +1,429 @@
+//! One hub instance: its parts, how they start and how they stop.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use weft_proto::v1::{
+    catalogue_server::CatalogueServer, enrolment_server::EnrolmentServer, operator_server::OperatorServer,
+    publishing_server::PublishingServer, query_server::QueryServer, renewal_server::RenewalServer,
+};
+use weft_record::{catalogue::Catalogue, identifier::Tolerance};
+
+use crate::{
+    clock::{Millis, SharedClock},
+    config::{Config, Storage},
+    console::{self, Console},
+    follow::Follower,
+    identity::{ca::CERTIFICATE_DAYS, tls, trust::Trust},
+    index::SharedIndex,
+    keys::{Keys, KeysError},
+    ledger::Ledger,
+    log::{SharedLog, Topic},
+    metrics::Metrics,
+    operator::OperatorService,
+    partitions::Partitions,
+    publish::Publisher,
+    query::Query,
+    registry::{
+        RegistryView,
+        event::{After, IdentityState},
+    },
+    server::{self, Endpoint, MAX_MESSAGE_BYTES, auth::Authenticator, enrolment::Enrolling, looking::Looking, publishing::Publishing},
+};
+
+/// Why a hub did not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The key directory.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// The record types.
+    #[error("the catalogue cannot be used: {0}")]
+    Catalogue(String),
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] crate::log::Error),
+    /// The index.
+    #[error(transparent)]
+    Index(#[from] crate::index::Error),
+    /// TLS.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(String),
+    /// A file named in the configuration.
+    #[error("{path}: {error}")]
+    File {
+        /// Which.
+        path: String,
+        /// What happened.
+        error: std::io::Error,
+    },
+    /// The first registry events could not be written.
+    #[error("the installation could not be begun: {0}")]
+    Begin(String),
+    /// Storage failed in a way after which nothing written may be trusted; the process must end, and start anew.
+    #[error("{0} failed to sync: stopping, so that nothing is acknowledged that may not be kept")]
+    Poisoned(&'static str),
+    /// A background task ended badly.
+    #[error("a background task ended badly: {0}")]
+    Task(String),
+}
+
+/// Bound listeners; tests bind port 0.
+#[derive(Debug)]
+pub struct Listeners {
+    /// gRPC, mutual TLS.
+    pub api: TcpListener,
+    /// Enrolment, server TLS.
+    pub enrolment: TcpListener,
+    /// Health, metrics, keys: plain HTTP.
+    pub console: TcpListener,
+}
+
+/// Log and index, opened.
+#[derive(Clone, Debug)]
+pub struct Stores {
+    /// The log.
+    pub log: SharedLog,
+    /// The index.
+    pub index: SharedIndex,
+    /// Become true when a sync failed: (what, flag).
+    pub poisoned: Vec<(&'static str, tokio::sync::watch::Receiver<bool>)>,
+}
+
+/// Opens the pair that the configuration names.
+pub async fn open_stores(config: &Config) -> Result<Stores, Error> {
+    match &config.storage {
+        Storage::Embedded { data_dir } => {
+            let log = crate::log::sqlite::SqliteLog::open(data_dir, crate::log::sqlite::Options::default()).await?;
+            let index = crate::index::sqlite::SqliteIndex::open(data_dir).await?;
+            let poisoned = vec![("log", log.poisoned()), ("index", index.poisoned())];
+            Ok(Stores { log: Arc::new(log), index: Arc::new(index), poisoned })
+        }
+    }
+}
+
+/// The parts of a hub, wired.
+pub struct Parts {
+    /// The registry view.
+    pub registry: Arc<RegistryView>,
+    /// The follower.
+    pub follower: Arc<Follower>,
+    /// The positions.
+    pub partitions: Arc<Partitions>,
+    /// The ledger.
+    pub ledger: Arc<Ledger>,
+    /// Query.
+    pub query: Arc<Query>,
+    /// Publish.
+    pub publisher: Arc<Publisher>,
+    /// The keys.
+    pub keys: Arc<Keys>,
+    stores: Stores,
+    clock: SharedClock,
+    withheld: tokio::sync::mpsc::UnboundedReceiver<crate::body::Look>,
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts").finish_non_exhaustive()
+    }
+}
+
+/// Loads the built-in record types.
+pub fn catalogue(config: &Config) -> Result<Arc<Catalogue>, Error> {
+    let catalogue = Catalogue::builtin().map_err(|error| Error::Catalogue(error.to_string()))?;
+    let tolerance = if config.test_identities { Tolerance::TEST } else { Tolerance::LIVE };
+    Ok(Arc::new(catalogue.with_tolerance(tolerance)))
+}
+
+impl Parts {
+    /// Wires the parts over opened stores. Nothing runs yet.
+    pub fn new(config: &Config, stores: Stores, clock: SharedClock) -> Result<Self, Error> {
+        let keys = Arc::new(Keys::open(&config.keys_dir)?);
+        let (log, index) = (Arc::clone(&stores.log), Arc::clone(&stores.index));
+        let registry =
+            RegistryView::new(Arc::clone(&log), Arc::clone(&index), Arc::clone(&keys), catalogue(config)?, Arc::clone(&clock));
+        let follower = Follower::new(
+            Arc::clone(&log),
+            Arc::clone(&index),
+            Arc::clone(&registry),
+            Arc::clone(&keys),
+            Arc::clone(&clock),
+            config.instance.clone(),
+        );
+        let partitions = Partitions::new(Arc::clone(&index));
+        let (ledger, withheld) = Ledger::new(Arc::clone(&log), Arc::clone(&keys), Arc::clone(&clock));
+        let query = Arc::new(Query::new(
+            Arc::clone(&registry),
+            Arc::clone(&index),
+            Arc::clone(&ledger),
+            Arc::clone(&follower),
+            Arc::clone(&partitions),
+            Arc::clone(&keys),
+            Arc::clone(&clock),
+        ));
+        let publisher = Arc::new(Publisher::new(
+            Arc::clone(&registry),
+            log,
+            index,
+            Arc::clone(&partitions),
+            Arc::clone(&clock),
+            config.limits.quarantine_per_sender,
+        ));
+        Ok(Self { registry, follower, partitions, ledger, query, publisher, keys, stores, clock, withheld })
+    }
+}
+
+/// Runs a hub on bound listeners until `shutdown`, then drains. Returns an error when it cannot start, or when going on would break a
+/// promise.
+pub async fn run(config: Config, listeners: Listeners, shutdown: CancellationToken) -> Result<(), Error> {
+    let stores = open_stores(&config).await?;
+    run_with(config, listeners, stores, Arc::new(crate::clock::SystemClock), shutdown).await
+}
+
+/// Like [`run`], over stores and a clock of the caller's.
+pub async fn run_with(
+    config: Config,
+    listeners: Listeners,
+    stores: Stores,
+    clock: SharedClock,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    for topic in crate::index::FIXED_TOPICS {
+        stores.log.ensure(&topic).await?;
+    }
+    let parts = Parts::new(&config, stores, clock)?;
+    let stop = shutdown.child_token();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(Arc::clone(&parts.registry).follow(stop.clone()));
+    tasks.spawn(Arc::clone(&parts.partitions).watch(stop.clone()));
+    begin(&config, &parts).await?;
+    tasks.spawn(Arc::clone(&parts.follower).run(stop.clone()));
+    let poisoned = parts.stores.poisoned.clone();
+    serve(&config, listeners, parts, &mut tasks, &stop)?;
+    tracing::info!(instance = config.instance, "hub is serving");
+    let ended = watch(&mut tasks, poisoned, &shutdown).await;
+    stop.cancel();
+    while let Some(joined) = tasks.join_next().await {
+        joined.map_err(|error| Error::Task(error.to_string()))?;
+    }
+    ended
+}
+
+/// Waits for the end: asked for, or forced by a failure after which nothing may go on.
+async fn watch(
+    tasks: &mut JoinSet<()>,
+    poisoned: Vec<(&'static str, tokio::sync::watch::Receiver<bool>)>,
+    shutdown: &CancellationToken,
+) -> Result<(), Error> {
+    let failed = futures::future::select_all(poisoned.into_iter().map(|(what, mut flag)| {
+        Box::pin(async move {
+            // A store that is gone cannot fail any more.
+            if flag.wait_for(|poisoned| *poisoned).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            what
+        })
+    }));
+    tokio::select! {
+        () = shutdown.cancelled() => Ok(()),
+        (what, _, _) = failed => Err(Error::Poisoned(what)),
+        Some(joined) = tasks.join_next() => match joined {
+            Err(error) => Err(Error::Task(error.to_string())),
+            Ok(()) if shutdown.is_cancelled() => Ok(()),
+            Ok(()) => Err(Error::Task("a task that runs for ever has ended".into())),
+        },
+    }
+}
+
+/// The first events of a fresh registry: the installation, and the operators that the key directory names. A registry that lost them is
+/// not begun anew: that would give a log of another history the same name.
+async fn begin(config: &Config, parts: &Parts) -> Result<(), Error> {
+    parts.registry.confirm().await;
+    if parts.registry.snapshot().hub_name.is_some() {
+        return Ok(());
+    }
+    let begun = parts.stores.index.registry_floor().await? > 0;
+    if begun || parts.registry.snapshot().position > 0 {
+        tracing::error!("the registry is shorter than the index remembers: waiting for what was lost to be appended again");
+        return Ok(());
+    }
+    let failed = |error: weft_proto::Refusal| Error::Begin(error.to_string());
+    let installation =
+        After::Installation { installation: parts.keys.installation.clone(), hub_name: config.hub_name.clone() };
+    let first = parts.registry.administer("hub", |registry| match registry.hub_name {
+        None => Ok(("installation".into(), installation)),
+        Some(_) => Err(weft_proto::Reason::AlreadyExists.into()),
+    });
+    if let Err(refusal) = first.await {
+        // Another instance began it at the same time.
+        if parts.registry.snapshot().hub_name.is_none() {
+            return Err(failed(refusal));
+        }
+        return Ok(());
+    }
+    let not_after = parts.keys.created_at + CERTIFICATE_DAYS * 86_400_000;
+    for (path, serial) in &parts.keys.operators {
+        let state = IdentityState { path: path.clone(), certificates: vec![(serial.clone(), not_after)], revoked: None };
+        let entity = format!("identity/{path}");
+        parts.registry.administer("hub", |_| Ok((entity, After::Identity(state)))).await.map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Opens the listeners.
+fn serve(
+    config: &Config,
+    listeners: Listeners,
+    parts: Parts,
+    tasks: &mut JoinSet<()>,
+    stop: &CancellationToken,
+) -> Result<(), Error> {
+    let certificate = server_certificate(config, &parts)?;
+    let trust = Arc::new(trust(config, &parts.keys)?);
+    let authenticator = Arc::new(Authenticator::new(
+        Arc::clone(&trust),
+        Arc::clone(&parts.registry),
+        Arc::clone(&parts.clock),
+        config.trust_domain.clone(),
+    ));
+    let tls_error = |error: tls::TlsError| Error::Tls(error.to_string());
+    let enrolling =
+        Enrolling::new(Arc::clone(&parts.registry), Arc::clone(&parts.keys), Arc::clone(&parts.clock), config.trust_domain.clone());
+    let enrolment_address = enrolment_address(config, &listeners);
+    let metrics = Arc::new(Metrics::new());
+    let api = Endpoint {
+        tls: Arc::new(tls::mutual(Arc::clone(&certificate.current), trust, config.tls.allow_tls12).map_err(tls_error)?),
+        routes: api_routes(config, &parts, &enrolling, &authenticator, enrolment_address),
+        authenticator: Some(authenticator),
+    };
+    let enrolment = Endpoint {
+        tls: Arc::new(tls::server_only(Arc::clone(&certificate.current), config.tls.allow_tls12).map_err(tls_error)?),
+        routes: Routes::new(EnrolmentServer::new(enrolling).max_decoding_message_size(64 * 1024)),
+        authenticator: None,
+    };
+    let console = Console::new(config, &parts, Arc::clone(&metrics), certificate.not_after);
+    tasks.spawn(server::serve(listeners.api, api, stop.clone()));
+    tasks.spawn(server::serve(listeners.enrolment, enrolment, stop.clone()));
+    tasks.spawn(console::serve(listeners.console, console, stop.clone()));
+    tasks.spawn(certificate.keep_current(config.clone(), Arc::clone(&parts.keys), Arc::clone(&parts.clock), stop.clone()));
+    tasks.spawn(Arc::clone(&parts.ledger).mark_withheld(parts.withheld, stop.clone()));
+    Ok(())
+}
+
+fn api_routes(
+    config: &Config,
+    parts: &Parts,
+    enrolling: &Enrolling,
+    authenticator: &Arc<Authenticator>,
+    enrolment_address: String,
+) -> Routes {
+    let publishing = Publishing::new(
+        Arc::clone(&parts.publisher),
+        Arc::clone(&parts.stores.index),
+        Arc::clone(&parts.registry),
+        Arc::clone(&parts.follower),
+        Arc::clone(authenticator),
+        Arc::clone(&parts.keys),
+        Arc::clone(&parts.clock),
+    );
+    let looking = Looking::new(Arc::clone(&parts.query), Arc::clone(&parts.keys), &config.limits);
+    let operator = OperatorService::new(config, parts, enrolment_address);
+    let (_, health) = tonic_health::server::health_reporter_and_service();
+    Routes::new(PublishingServer::new(publishing).max_decoding_message_size(MAX_MESSAGE_BYTES))
+        .add_service(QueryServer::new(looking).max_decoding_message_size(64 * 1024))
+        .add_service(OperatorServer::new(operator).max_decoding_message_size(256 * 1024))
+        .add_service(CatalogueServer::new(crate::catalogue_service::CatalogueService::new(parts)).max_decoding_message_size(64 * 1024))
+        .add_service(RenewalServer::new(enrolling.clone()).max_decoding_message_size(64 * 1024))
+        .add_service(health)
+}
+
+fn enrolment_address(config: &Config, listeners: &Listeners) -> String {
+    if !config.listen.enrolment_address.is_empty() {
+        return config.listen.enrolment_address.clone();
+    }
+    let port = listeners.enrolment.local_addr().map_or(config.listen.enrolment.port(), |address| address.port());
+    format!("https://{}:{port}", config.hub_name)
+}
+
+fn trust(config: &Config, keys: &Keys) -> Result<Trust, Error> {
+    let mut authorities = vec![(keys.ca.certificate_pem().to_owned(), vec![String::new()])];
+    for ca in &config.tls.client_ca {
+        authorities.push((read(&ca.file)?, ca.prefixes.clone()));
+    }
+    Trust::new(&authorities).map_err(|error| Error::Tls(error.to_string()))
+}
+
+fn read(path: &std::path::Path) -> Result<String, Error> {
+    std::fs::read_to_string(path).map_err(|error| Error::File { path: path.display().to_string(), error })
+}
+
+/// The server's certificate and its end.
+struct Serving {
+    current: Arc<tls::ServerCertificate>,
+    not_after: Arc<std::sync::atomic::AtomicI64>,
+}
+
+fn certificate_pems(config: &Config, keys: &Keys, now: Millis) -> Result<(String, String, Millis), Error> {
+    match (&config.tls.certificate_file, &config.tls.key_file) {
+        (Some(certificate), Some(key)) => {
+            let pem = read(certificate)?;
+            let end = tls::not_after(&pem).map_err(|error| Error::Tls(error.to_string()))?;
+            Ok((pem, read(key)?, end))
+        }
+        _ => {
+            let mut names = vec![config.hub_name.clone(), "localhost".into(), "127.0.0.1".into(), "::1".into()];
+            names.extend(config.tls.server_names.iter().cloned());
+            names.dedup();
+            keys.ca.server_certificate(&names, now).map_err(|error| Error::Tls(error.to_string()))
+        }
+    }
+}
+
+fn server_certificate(config: &Config, parts: &Parts) -> Result<Serving, Error> {
+    let (chain, key, end) = certificate_pems(config, &parts.keys, parts.clock.now())?;
+    let current = tls::ServerCertificate::new(&chain, &key).map_err(|error| Error::Tls(error.to_string()))?;
+    Ok(Serving { current: Arc::new(current), not_after: Arc::new(end.into()) })
+}
+
+impl Serving {
+    /// Takes up a changed certificate file, or makes a new certificate 30 days before the end. What cannot be used leaves the old one.
+    fn keep_current(
+        &self,
+        config: Config,
+        keys: Arc<Keys>,
+        clock: SharedClock,
+        stop: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let (current, not_after) = (Arc::clone(&self.current), Arc::clone(&self.not_after));
+        async move {
+            let mut every = tokio::time::interval(Duration::from_secs(5));
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    _ = every.tick() => {}
+                }
+                let own = config.tls.certificate_file.is_none();
+                let ends = not_after.load(std::sync::atomic::Ordering::Relaxed);
+                if own && ends - clock.now() > 30 * 86_400_000 {
+                    continue;
+                }
+                let renewed = certificate_pems(&config, &keys, clock.now()).and_then(|(chain, key, end)| {
+                    current.replace(&chain, &key).map_err(|error| Error::Tls(error.to_string()))?;
+                    Ok(end)
+                });
+                match renewed {
+                    Ok(end) => not_after.store(end, std::sync::atomic::Ordering::Relaxed),
+                    Err(error) => tracing::error!(%error, "the new server certificate cannot be used, the old one stays"),
+                }
+            }
+        }
+    }
+}
+
+/// The topic of a record type, made where it does not exist.
+pub async fn ensure_type(log: &SharedLog, record_type: &str) -> Result<(), crate::log::Error> {
+    log.ensure(&Topic::Records(record_type.to_owned())).await
+}
