@@ -169,12 +169,12 @@ impl Catalogue {
 
     /// This catalogue with one more record type, or one more version of one: registration at run time.
     ///
-    /// What it would break is told by [`compatible`] and by [`Catalogue::broken_items`] of the result.
+    /// What it would break is told by [`compatible()`] and by [`Catalogue::broken_items`] of the result.
     ///
     /// # Errors
     /// What is wrong with either text.
     pub fn with_type(&self, type_toml: &str, schema: &str) -> Result<Self, Fault> {
-        let mut record_type = RecordType::new(toml::from_str(type_toml)?, schema, &self.documents)?;
+        let mut record_type = RecordType::new(toml::from_str(bounded(type_toml)?)?, schema, &self.documents)?;
         if let Some(tolerance) = self.tolerance {
             record_type = record_type.with_tolerance(tolerance);
         }
@@ -188,7 +188,7 @@ impl Catalogue {
     /// # Errors
     /// What is wrong with the text, or what it names that is not here.
     pub fn with_item(&self, text: &str) -> Result<Self, Fault> {
-        let item = ServiceItem::parse(text)?;
+        let item = ServiceItem::parse(bounded(text)?)?;
         let mut catalogue = self.clone();
         let name = item.item.clone();
         catalogue.items.insert(name.clone(), Arc::new(item));
@@ -287,6 +287,17 @@ impl Catalogue {
     /// Every dialect, by name.
     pub fn dialects(&self) -> impl Iterator<Item = &Arc<Dialect>> {
         self.dialects.values()
+    }
+}
+
+/// A text that someone registers is no longer than this, in bytes.
+const MAX_REGISTERED: usize = 256 * 1024;
+
+fn bounded(text: &str) -> Result<&str, Fault> {
+    if text.len() <= MAX_REGISTERED {
+        Ok(text)
+    } else {
+        Err(Fault::Inconsistent(format!("the text is longer than {MAX_REGISTERED} bytes")))
     }
 }
 

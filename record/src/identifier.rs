@@ -1,7 +1,7 @@
 //! Identifiers of people, organisations, assets and papers: their grammar and their check characters.
 //!
 //! Grammar and algorithms are those of GB 32100-2015, GB 11714-1997, GB 11643-1999, GS 15-2006, GB/T 17710-1999,
-//! GB/T 36904-2018 and GB/T 37346-2019. [`check`] normalises first; a finding says which rule is broken, never which
+//! GB/T 36904-2018 and GB/T 37346-2019. [`check()`] normalises first; a finding says which rule is broken, never which
 //! value broke it. What only memory vouches for is never a reason to refuse: it is a warning or is not asked.
 
 mod check;
@@ -176,7 +176,7 @@ pub fn is_masked(raw: &str) -> bool {
 }
 
 /// The check character of an e-certificate identifier given without one (`root.type.issuer.serial.version`, the last
-/// dot left out). `None` where the text has another shape, so none can be minted that [`check`] would warn of.
+/// dot left out). `None` where the text has another shape, so none can be minted that [`check()`] would warn of.
 #[must_use]
 pub fn certificate_identifier_check(without_check: &str) -> Option<char> {
     let check = check::certificate_identifier_check(without_check)?;

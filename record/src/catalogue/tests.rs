@@ -395,3 +395,13 @@ fn the_code_tables_and_dialects_that_are_compiled_in_are_there() {
         }
     }
 }
+
+#[test]
+fn a_catalogue_is_shared_between_threads_and_a_registered_text_is_bounded() {
+    fn shared<T: Send + Sync>(_: &T) {}
+    let catalogue = builtin();
+    shared(&catalogue);
+    let long = "#".repeat(256 * 1024 + 1);
+    assert!(catalogue.with_type(&long, "{}").unwrap_err().to_string().contains("longer"));
+    assert!(catalogue.with_item(&long).unwrap_err().to_string().contains("longer"));
+}

@@ -4,7 +4,6 @@
 use super::{Kind, TypeRule};
 use crate::catalogue::{Definition, FieldRule};
 use crate::identifier::{self, Scheme, is_masked, normalise_holder};
-use jiff::ToSpan;
 use jiff::civil::Date;
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
@@ -43,8 +42,9 @@ pub(crate) fn local_day(unix_seconds: i64) -> Option<Date> {
 
 /// Whether `last` is no later than `years` years after `first`; the anniversary itself still holds.
 pub(crate) fn within_years(first: Date, last: Date, years: u32) -> bool {
-    let Ok(years) = i16::try_from(years) else { return true };
-    first.checked_add(years.years()).map_or(true, |end| last <= end)
+    // An end that no calendar reaches bounds nothing.
+    let end = jiff::Span::new().try_years(years).and_then(|span| first.checked_add(span));
+    end.map_or(true, |end| last <= end)
 }
 
 impl<'a> Context<'a> {

@@ -66,6 +66,16 @@ fn max_years_lets_the_anniversary_pass() {
 }
 
 #[test]
+fn years_that_no_calendar_reaches_bound_nothing() {
+    let day = |text| real_day(text).unwrap();
+    for years in [7_980, 20_000, 40_000, u32::MAX] {
+        assert!(within_years(day("2020-01-01"), day("9999-12-31"), years));
+    }
+    assert!(!within_years(day("2020-02-29"), day("2021-03-01"), 1));
+    assert!(within_years(day("2020-02-29"), day("2021-02-28"), 1));
+}
+
+#[test]
 fn not_after_issue_reads_the_local_day() {
     // 1795442400 is 2026-11-23T14:00:00Z, 22:00 in Shanghai; three hours later it is the 24th there.
     let text = "kind = \"not_after_issue\"\nfield = \"a\"";
