@@ -12,6 +12,7 @@ pub mod index;
 pub mod keys;
 pub mod ledger;
 pub mod log;
+pub mod operator;
 pub mod partitions;
 pub mod publish;
 pub mod query;
