@@ -47,7 +47,8 @@ impl OperatorService {
     async fn pending(&self, submission: &SubmissionId, department: &str) -> Result<OutcomeRow, Refusal> {
         let outcomes = self.index.outcomes(&[*submission]).await.map_err(index_unavailable)?;
         let row = outcomes.into_iter().next();
-        let row = row.ok_or_else(|| Refusal::new(Reason::NotFound).field("submission_id", "there is no such submission"))?;
+        let row =
+            row.ok_or_else(|| Refusal::new(Reason::NotFound).field("submission_id", "there is no such submission"))?;
         let owner = row.record_id.parse::<RecordId>().map(|id| id.department().to_owned()).unwrap_or_default();
         if owner != department {
             return Err(Refusal::new(Reason::NotFound).field("department", "did not hand in this submission"));
@@ -64,7 +65,8 @@ impl OperatorService {
             row.submission_id == Some(pending.submission_id) && matches!(row.partition.topic, Topic::Records(_))
         };
         let append = appends.iter().find(ours);
-        let append = append.ok_or_else(|| Refusal::new(Reason::Internal).detail("a pending submission has no append"))?;
+        let append =
+            append.ok_or_else(|| Refusal::new(Reason::Internal).detail("a pending submission has no append"))?;
         let draft = self.confirmed_draft(registry, pending, append)?;
         if !self.partitions.current(&draft.partition) {
             return Err(Refusal::new(Reason::PartitionNotCurrent));
@@ -75,12 +77,7 @@ impl OperatorService {
         Ok(())
     }
 
-    fn confirmed_draft(
-        &self,
-        registry: &Registry,
-        pending: &OutcomeRow,
-        append: &AppendRow,
-    ) -> Result<Draft, Refusal> {
+    fn confirmed_draft(&self, registry: &Registry, pending: &OutcomeRow, append: &AppendRow) -> Result<Draft, Refusal> {
         let unreadable = |what: &str| Refusal::new(Reason::Internal).detail(format!("a pending submission {what}"));
         let value = append.envelope.as_ref().ok_or_else(|| unreadable("has no envelope"))?;
         let topic = &append.partition.topic;

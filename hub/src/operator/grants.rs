@@ -14,8 +14,7 @@ use crate::{
 
 impl OperatorService {
     pub(super) async fn ask_grant(&self, who: &str, request: v1::RequestGrantRequest) -> Result<Administered, Refusal> {
-        let asked =
-            request.grant.ok_or_else(|| Refusal::new(Reason::BadRequest).field("grant", "must be given"))?;
+        let asked = request.grant.ok_or_else(|| Refusal::new(Reason::BadRequest).field("grant", "must be given"))?;
         let id = hex::encode(random::<16>());
         let make = |registry: &Registry| {
             let at_once = check_grant(registry, &asked)?;
@@ -46,7 +45,8 @@ impl OperatorService {
         let state = wanted(&request)?;
         let make = |registry: &Registry| {
             let grant = registry.grants.get(&request.grant_id);
-            let grant = grant.ok_or_else(|| Refusal::new(Reason::NotFound).field("grant_id", "there is no such grant"))?;
+            let grant =
+                grant.ok_or_else(|| Refusal::new(Reason::NotFound).field("grant_id", "there is no such grant"))?;
             may_become(grant, state, who)?;
             if state == GrantState::Active {
                 none_beside(registry, &grant_info(grant), state)?;
@@ -123,8 +123,11 @@ fn none_beside(registry: &Registry, asked: &v1::GrantInfo, state: GrantState) ->
             && grant.department == asked.department
     });
     match same {
-        Some(grant) => Err(Refusal::new(Reason::AlreadyExists)
-            .detail(format!("grant {} of this window, item and type is {}; decide it first", grant.id, word(state)))),
+        Some(grant) => Err(Refusal::new(Reason::AlreadyExists).detail(format!(
+            "grant {} of this window, item and type is {}; decide it first",
+            grant.id,
+            word(state)
+        ))),
         None => Ok(()),
     }
 }

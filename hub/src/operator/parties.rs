@@ -157,7 +157,9 @@ impl OperatorService {
         let id = hex::encode(sha256(secret.as_bytes()));
         let make = |registry: &Registry| {
             if !exists(registry, &path) {
-                return Err(Refusal::new(Reason::NotFound).field("identity", "names no registered department or window"));
+                return Err(
+                    Refusal::new(Reason::NotFound).field("identity", "names no registered department or window")
+                );
             }
             let entity = format!("token/{id}");
             let token = JoinToken { id, identity: path, expires_at, made_by: who.into(), redeemed: None };
@@ -200,8 +202,8 @@ impl OperatorService {
         faults.done()?;
         let make = |registry: &Registry| {
             let department = registry.departments.get(&request.department);
-            let department = department
-                .ok_or_else(|| Refusal::new(Reason::NotFound).field("department", "is not registered"))?;
+            let department =
+                department.ok_or_else(|| Refusal::new(Reason::NotFound).field("department", "is not registered"))?;
             let mut faults = Faults::default();
             for (at, record_type) in request.record_types.iter().enumerate() {
                 if !department.record_types.contains(record_type) {

@@ -76,6 +76,13 @@ impl fmt::Debug for RegistryView {
     }
 }
 
+/// How far the registry topic was folded.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cursor {
+    next: u64,
+    last: Option<(u64, Option<EntryId>)>,
+}
+
 fn partition() -> Partition {
     Partition { topic: Topic::Registry, number: 0 }
 }
@@ -125,15 +132,15 @@ impl RegistryView {
 
     /// Follows the registry topic until `shutdown`; a log that cannot be read is tried again.
     pub async fn follow(self: Arc<Self>, shutdown: CancellationToken) {
-        let mut next = 0;
+        let mut cursor = Cursor::default();
         loop {
-            let step = self.step(&mut next);
+            let step = self.step(&mut cursor);
             let failed = tokio::select! {
                 () = shutdown.cancelled() => return,
                 result = step => result.err(),
             };
             if let Some(error) = failed {
-                tracing::warn!(%error, next, "registry cannot be followed");
+                tracing::warn!(%error, next = cursor.next, "registry cannot be followed");
                 tokio::select! {
                     () = shutdown.cancelled() => return,
                     () = tokio::time::sleep(CONFIRM_EVERY) => {}
@@ -142,28 +149,42 @@ impl RegistryView {
         }
     }
 
-    /// One round: confirm the end, read what is new, fold it.
-    async fn step(&self, next: &mut u64) -> Result<(), crate::log::Error> {
+    /// One round: confirm the end and that nothing was cut off, read what is new, fold it.
+    async fn step(&self, cursor: &mut Cursor) -> Result<(), crate::log::Error> {
         let asked_at = self.clock.boot();
         let end = self.log.end(&partition()).await?;
-        if *next < end {
-            while *next < end {
-                self.read_some(next, Duration::ZERO).await?;
-            }
-            self.position.send_replace(*next);
+        if end < cursor.next || !self.still_stands(cursor).await? {
+            tracing::error!(next = cursor.next, end, "the registry was cut off: folding it anew");
+            self.current.store(Arc::new(Registry::new(&self.keys, Arc::clone(self.snapshot().catalogue()))));
+            *cursor = Cursor::default();
+            self.position.send_replace(0);
         }
+        while cursor.next < end {
+            self.read_some(cursor, Duration::ZERO).await?;
+        }
+        self.position.send_replace(cursor.next);
         self.confirmed_at.send_if_modified(|at| {
             let newer = asked_at > *at;
             *at = asked_at.max(*at);
             newer
         });
-        self.read_some(next, CONFIRM_EVERY).await?;
-        self.position.send_replace(*next);
+        self.read_some(cursor, CONFIRM_EVERY).await?;
+        self.position.send_replace(cursor.next);
         Ok(())
     }
 
-    async fn read_some(&self, next: &mut u64, wait: Duration) -> Result<(), crate::log::Error> {
-        let entries = self.log.read(&partition(), *next, ReadLimit::default(), wait).await?;
+    /// Whether the last entry that was folded still stands in the log. Nothing is ever compacted here.
+    async fn still_stands(&self, cursor: &Cursor) -> Result<bool, crate::log::Error> {
+        let Some((offset, entry_id)) = cursor.last else {
+            return Ok(true);
+        };
+        let limit = ReadLimit { entries: 1, bytes: 1 };
+        let entries = self.log.read(&partition(), offset, limit, Duration::ZERO).await?;
+        Ok(entries.first().is_some_and(|entry| entry.offset == offset && entry.entry_id == entry_id))
+    }
+
+    async fn read_some(&self, cursor: &mut Cursor, wait: Duration) -> Result<(), crate::log::Error> {
+        let entries = self.log.read(&partition(), cursor.next, ReadLimit::default(), wait).await?;
         let Some(last) = entries.last() else {
             return Ok(());
         };
@@ -174,7 +195,7 @@ impl RegistryView {
         }
         registry.position = after;
         self.current.store(Arc::new(registry));
-        *next = after;
+        *cursor = Cursor { next: after, last: Some((last.offset, last.entry_id)) };
         Ok(())
     }
 
