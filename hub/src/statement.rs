@@ -1,40 +1,10 @@
-//! The hub's statement: its short signature that a version was the highest at a position and time (a compact JWS, RFC 7515,
-//! `alg: EdDSA`, `typ: weft-statement+jwt`). With the seal it is the proof that every answer carries.
+//! Signing the hub's statement, its word that a version was the highest at a position and time. Its form, and how it is
+//! checked by whoever has the hub's public keys, is [`weft_record::statement`]'s.
 
-use aws_lc_rs::{
-    digest,
-    signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey},
-};
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::{Deserialize, Serialize};
-
-/// The `typ` of a statement.
-pub const TYP: &str = "weft-statement+jwt";
-
-/// What is stated.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Statement {
-    /// The hub: `https://<public name>`.
-    pub iss: String,
-    /// When it was stated, seconds.
-    pub iat: i64,
-    /// The record.
-    pub record_id: String,
-    /// The version.
-    pub version: u64,
-    /// The status that was answered.
-    pub status: String,
-    /// Topic, partition and next offset up to which the index had followed: the version was the highest there.
-    pub position: (String, u32, u64),
-    /// For a look at history: the time of acceptance asked about, seconds; then `version` was the highest then.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub as_of: Option<i64>,
-    /// The ledger entry of the look.
-    pub ledger_entry: String,
-    /// SHA-256 of the presentation, base64url: the statement belongs to this answer and no other.
-    pub presentation: String,
-}
+use weft_record::statement::TYPE;
+pub use weft_record::statement::{Statement, sha256_base64url};
 
 /// The hub's signing key.
 pub struct SigningKey {
@@ -46,11 +16,6 @@ impl std::fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SigningKey").field("kid", &self.kid).finish_non_exhaustive()
     }
-}
-
-/// SHA-256 as base64url.
-pub fn sha256_base64url(bytes: &[u8]) -> String {
-    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, bytes))
 }
 
 impl SigningKey {
@@ -81,7 +46,7 @@ impl SigningKey {
 
     /// Signs a statement.
     pub fn sign(&self, statement: &Statement) -> String {
-        let header = serde_json::json!({"alg": "EdDSA", "kid": self.kid, "typ": TYP}).to_string();
+        let header = serde_json::json!({"alg": "EdDSA", "kid": self.kid, "typ": TYPE}).to_string();
         let payload = serde_json::to_vec(statement).expect("a statement is plain JSON");
         let mut jws = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
         let signature = self.pair.sign(jws.as_bytes());
@@ -91,34 +56,12 @@ impl SigningKey {
     }
 }
 
-/// Checks a statement's signature with the hub's public key (a JWK as [`SigningKey::public_jwk`] gives it) and reads it.
-pub fn verify(jws: &str, jwk: &serde_json::Value) -> Result<Statement, String> {
-    let (signed, signature) = jws.rsplit_once('.').ok_or("a statement has three parts")?;
-    let (header, payload) = signed.split_once('.').ok_or("a statement has three parts")?;
-    let header: serde_json::Value = decode_json(header)?;
-    if header["alg"] != "EdDSA" || header["typ"] != TYP {
-        return Err("not a statement: wrong alg or typ".into());
-    }
-    let x = jwk["x"].as_str().ok_or("the hub's key has no x")?;
-    let key = URL_SAFE_NO_PAD.decode(x).map_err(|error| error.to_string())?;
-    let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|error| error.to_string())?;
-    UnparsedPublicKey::new(&ED25519, key)
-        .verify(signed.as_bytes(), &signature)
-        .map_err(|_| "the statement's signature does not verify")?;
-    decode_json(payload)
-}
-
-fn decode_json<T: serde::de::DeserializeOwned>(part: &str) -> Result<T, String> {
-    let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|error| error.to_string())?;
-    serde_json::from_slice(&bytes).map_err(|error| error.to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_statement_verifies_until_a_character_changes() {
+    fn a_signed_statement_verifies_under_the_published_key() {
         let key = SigningKey::from_pkcs8(&SigningKey::generate_pkcs8()).unwrap();
         let statement = Statement {
             iss: "https://hub.test".into(),
@@ -131,12 +74,8 @@ mod tests {
             ledger_entry: "e".into(),
             presentation: sha256_base64url(b"p"),
         };
-        let jws = key.sign(&statement);
-        assert_eq!(verify(&jws, &key.public_jwk()).unwrap(), statement);
-        for at in (0..jws.len()).step_by(7) {
-            let mut changed = jws.clone().into_bytes();
-            changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
-            assert!(verify(std::str::from_utf8(&changed).unwrap(), &key.public_jwk()).is_err(), "byte {at}");
-        }
+        let keys = serde_json::json!({"keys": [key.public_jwk()]}).to_string();
+        let keys = weft_record::keys::KeySet::parse(keys.as_bytes()).unwrap();
+        assert_eq!(weft_record::statement::verify(&key.sign(&statement), &keys).unwrap(), statement);
     }
 }

@@ -15,6 +15,7 @@
 //! | [`digest`] | keyed digests of content, over RFC 8785 |
 //! | [`rules`] | the closed set of rules that a record type can add to its schema |
 //! | [`verify`](mod@verify) | the door: whether a submission may go into the log |
+//! | [`statement`] | the hub's word that a version was the highest, checked offline |
 
 pub mod catalogue;
 pub mod digest;
@@ -27,5 +28,6 @@ pub mod record_id;
 pub mod rules;
 pub mod sdjwt;
 pub mod seal;
+pub mod statement;
 pub mod status;
 pub mod verify;

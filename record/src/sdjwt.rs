@@ -208,7 +208,7 @@ fn object(encoded: &str, part: &str, limits: Limits) -> Result<Map<String, Value
 }
 
 /// Strict base64url: no padding, no other character, no bits left over (RFC 4648 sections 3.2, 3.3 and 3.5).
-fn decode(encoded: &str) -> Result<Vec<u8>, Error> {
+pub(crate) fn decode(encoded: &str) -> Result<Vec<u8>, Error> {
     URL_SAFE_NO_PAD.decode(encoded).map_err(|_| Fault::BadBase64.into())
 }
 

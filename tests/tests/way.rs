@@ -58,7 +58,9 @@ async fn a_record_travels_from_its_department_to_a_window() {
 
     // The hub's statement belongs to this presentation, and its ledger entry stands.
     let hub_key = weft_hub::keys::Keys::open(&hub.config.keys_dir).unwrap().signing.public_jwk();
-    let statement = weft_hub::statement::verify(&answer.statement, &hub_key).unwrap();
+    let hub_keys = weft_record::keys::KeySet::new([weft_record::keys::VerifyingKey::from_jwk(&hub_key).unwrap()]);
+    let statement = weft_record::statement::verify(&answer.statement, &hub_keys).unwrap();
+    statement.check_presentation(&answer.presentation, &verified.payload).unwrap();
     assert_eq!(statement.presentation, weft_hub::statement::sha256_base64url(answer.presentation.as_bytes()));
     assert_eq!(statement.ledger_entry, answer.receipt.as_ref().unwrap().entry_id);
     weft_tests::eventually(std::time::Duration::from_secs(20), || async {
