@@ -90,6 +90,19 @@ impl Launch {
         Self::new(name, folder, binary)
     }
 
+    /// Python with the libraries of `tests/requirements.txt`: `WEFT_PYTHON`, or what `tests/run` has put into the
+    /// target folder.
+    ///
+    /// # Panics
+    /// When it is not there.
+    #[must_use]
+    pub fn python(name: &str, folder: &Path) -> Self {
+        let own = || target_dir().join("python/bin/python3");
+        let python = std::env::var_os("WEFT_PYTHON").map_or_else(own, PathBuf::from);
+        assert!(python.is_file(), "no Python at {}: run tests/run, which fetches it", python.display());
+        Self::new(name, folder, python)
+    }
+
     #[must_use]
     pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
         self.args.push(arg.as_ref().to_owned());

@@ -12,6 +12,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use sqlx::{Connection as _, PgConnection, Row as _};
 use weft_tests::kafka::{self, Broker, Setup, topic_prefix};
 use weft_tests::postgres::{self, Server};
+use weft_tests::process::Launch;
 use weft_tests::skipped_by_quick;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -159,4 +160,17 @@ async fn shared_servers_are_the_same_to_all_and_give_each_test_its_own() {
     let (one, two) = tokio::join!(postgres.database(), postgres.database());
     assert_ne!(one, two);
     assert!(postgres::program("pg_dump").is_file() && postgres::program("pgbench").is_file());
+}
+
+#[tokio::test]
+async fn the_reference_library_is_there() {
+    if skipped_by_quick("python") {
+        return;
+    }
+    let folder = weft_tests::folder::scratch("python");
+    let script = "from importlib.metadata import version; import sd_jwt; print('sd-jwt', version('sd-jwt'))";
+    let python = Launch::python("version", folder.path()).args(["-c", script]).start();
+    assert!(python.wait(PATIENCE).await.success(), "{}", python.last_words());
+    let pinned = include_str!("../requirements.txt").lines().find_map(|line| line.strip_prefix("sd-jwt=="));
+    assert_eq!(python.stdout().trim(), format!("sd-jwt {}", pinned.unwrap()));
 }
