@@ -1,6 +1,6 @@
 //! One hub instance: its parts, how they start and how they stop.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -12,7 +12,7 @@ use weft_proto::v1::{
 use weft_record::{catalogue::Catalogue, identifier::Tolerance};
 
 use crate::{
-    clock::{Millis, SharedClock},
+    clock::SharedClock,
     config::{Config, Storage},
     console::{self, Console},
     follow::Follower,
@@ -20,7 +20,7 @@ use crate::{
     index::SharedIndex,
     keys::{Keys, KeysError},
     ledger::Ledger,
-    log::{SharedLog, Topic},
+    log::SharedLog,
     metrics::Metrics,
     operator::OperatorService,
     partitions::Partitions,
@@ -30,7 +30,7 @@ use crate::{
         RegistryView,
         event::{After, IdentityState},
     },
-    server::{self, Endpoint, MAX_MESSAGE_BYTES, auth::Authenticator, enrolment::Enrolling, looking::Looking, publishing::Publishing},
+    server::{self, Endpoint, MAX_MESSAGE_BYTES, certificate::server_certificate, auth::Authenticator, enrolment::Enrolling, looking::Looking, publishing::Publishing},
 };
 
 /// Why a hub did not start, or stopped.
@@ -281,7 +281,7 @@ fn serve(
     tasks: &mut JoinSet<()>,
     stop: &CancellationToken,
 ) -> Result<(), Error> {
-    let certificate = server_certificate(config, &parts)?;
+    let certificate = server_certificate(config, &parts.keys, parts.clock.now())?;
     let trust = Arc::new(trust(config, &parts.keys)?);
     let authenticator = Arc::new(Authenticator::new(
         Arc::clone(&trust),
@@ -356,74 +356,7 @@ fn trust(config: &Config, keys: &Keys) -> Result<Trust, Error> {
     Trust::new(&authorities).map_err(|error| Error::Tls(error.to_string()))
 }
 
-fn read(path: &std::path::Path) -> Result<String, Error> {
+/// A file named in the configuration.
+pub(crate) fn read(path: &std::path::Path) -> Result<String, Error> {
     std::fs::read_to_string(path).map_err(|error| Error::File { path: path.display().to_string(), error })
-}
-
-/// The server's certificate and its end.
-struct Serving {
-    current: Arc<tls::ServerCertificate>,
-    not_after: Arc<std::sync::atomic::AtomicI64>,
-}
-
-fn certificate_pems(config: &Config, keys: &Keys, now: Millis) -> Result<(String, String, Millis), Error> {
-    match (&config.tls.certificate_file, &config.tls.key_file) {
-        (Some(certificate), Some(key)) => {
-            let pem = read(certificate)?;
-            let end = tls::not_after(&pem).map_err(|error| Error::Tls(error.to_string()))?;
-            Ok((pem, read(key)?, end))
-        }
-        _ => {
-            let mut names = vec![config.hub_name.clone(), "localhost".into(), "127.0.0.1".into(), "::1".into()];
-            names.extend(config.tls.server_names.iter().cloned());
-            names.dedup();
-            keys.ca.server_certificate(&names, now).map_err(|error| Error::Tls(error.to_string()))
-        }
-    }
-}
-
-fn server_certificate(config: &Config, parts: &Parts) -> Result<Serving, Error> {
-    let (chain, key, end) = certificate_pems(config, &parts.keys, parts.clock.now())?;
-    let current = tls::ServerCertificate::new(&chain, &key).map_err(|error| Error::Tls(error.to_string()))?;
-    Ok(Serving { current: Arc::new(current), not_after: Arc::new(end.into()) })
-}
-
-impl Serving {
-    /// Takes up a changed certificate file, or makes a new certificate 30 days before the end. What cannot be used leaves the old one.
-    fn keep_current(
-        &self,
-        config: Config,
-        keys: Arc<Keys>,
-        clock: SharedClock,
-        stop: CancellationToken,
-    ) -> impl Future<Output = ()> + Send + 'static {
-        let (current, not_after) = (Arc::clone(&self.current), Arc::clone(&self.not_after));
-        async move {
-            let mut every = tokio::time::interval(Duration::from_secs(5));
-            loop {
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    _ = every.tick() => {}
-                }
-                let own = config.tls.certificate_file.is_none();
-                let ends = not_after.load(std::sync::atomic::Ordering::Relaxed);
-                if own && ends - clock.now() > 30 * 86_400_000 {
-                    continue;
-                }
-                let renewed = certificate_pems(&config, &keys, clock.now()).and_then(|(chain, key, end)| {
-                    current.replace(&chain, &key).map_err(|error| Error::Tls(error.to_string()))?;
-                    Ok(end)
-                });
-                match renewed {
-                    Ok(end) => not_after.store(end, std::sync::atomic::Ordering::Relaxed),
-                    Err(error) => tracing::error!(%error, "the new server certificate cannot be used, the old one stays"),
-                }
-            }
-        }
-    }
-}
-
-/// The topic of a record type, made where it does not exist.
-pub async fn ensure_type(log: &SharedLog, record_type: &str) -> Result<(), crate::log::Error> {
-    log.ensure(&Topic::Records(record_type.to_owned())).await
 }

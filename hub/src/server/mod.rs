@@ -2,8 +2,10 @@
 //!
 //! - [`publishing`], [`looking`], [`enrolment`]: the services
 //! - [`auth`]: who is calling, at every request
+//! - [`certificate`]: the server's own, kept current
 
 pub mod auth;
+//pub mod certificate;
 pub mod enrolment;
 pub mod looking;
 pub mod publishing;

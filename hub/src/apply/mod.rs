@@ -3,105 +3,36 @@
 //!
 //! A version is indexed when it is head + 1 with an allowed step. Anything else changes nothing and gets its outcome. The first
 //! indexed append of a (record, version) in log order wins.
+//!
+//! - [`incoming`]: a sealed record as it is read from the log
+//! - [`erased`]: versions that only the registry still knows
+
+pub mod erased;
+pub mod incoming;
+#[cfg(test)]
+mod tests;
+
+pub use incoming::{IncomingRecord, Standing};
 
 use std::collections::HashMap;
 
-use bytes::Bytes;
 use weft_record::{
     problem::Problem,
-    status::{Event, State, Status, StepRefused, step, step_confirmed},
+    status::{Event, State, StepRefused, step, step_confirmed},
 };
 
 use crate::{
     clock::Millis,
     index::{
-        KeyedHash, Known, KnownQuery,
+        Known,
         rows::{
             AlarmRow, AppendRow, HeadRow, HolderRow, IdentifierRow, OutcomeRow, QuarantineRow, Rows, SubmissionId,
             VersionRow,
         },
     },
-    log::{EntryId, Partition},
+    log::Partition,
     registry::event::Erasure,
 };
-
-/// Where an entry stands.
-#[derive(Clone, Debug)]
-pub struct Standing {
-    /// The partition.
-    pub partition: Partition,
-    /// The offset.
-    pub offset: u64,
-    /// The entry's key.
-    pub key: String,
-    /// The entry's id.
-    pub entry_id: EntryId,
-    /// The value as it stands in the log.
-    pub envelope: Bytes,
-}
-
-/// A sealed record read from the log: its envelope opened and its seal verified.
-#[derive(Clone, Debug)]
-pub struct IncomingRecord {
-    /// Where it stands.
-    pub standing: Standing,
-    /// SHA-256 of the sealed bytes.
-    pub submission_id: SubmissionId,
-    /// The record.
-    pub record_id: String,
-    /// The version it wants to be.
-    pub version: u64,
-    /// The record type.
-    pub record_type: String,
-    /// The department that sealed it.
-    pub department: String,
-    /// `department/<code>/adapter/<name>`.
-    pub sender: String,
-    /// What caused it; `None` when the disclosure is absent or unreadable: then the status speaks.
-    pub event: Option<Event>,
-    /// The status that the department says the record has.
-    pub status: Status,
-    /// Local date.
-    pub valid_from: Option<String>,
-    /// Local date.
-    pub valid_until: Option<String>,
-    /// Seconds.
-    pub iat: i64,
-    /// Time of acceptance.
-    pub accepted_at: Millis,
-    /// The sealing key.
-    pub kid: String,
-    /// Same content.
-    pub content_digest: [u8; 32],
-    /// Same substance.
-    pub substance_digest: [u8; 32],
-    /// Keyed hashes of its holders; empty when it names none.
-    pub holders: Vec<KeyedHash>,
-    /// Keyed hashes of its look-up identifiers.
-    pub identifiers: Vec<KeyedHash>,
-    /// Whether two persons of the department confirmed this submission (before its registry position).
-    pub confirmed: bool,
-}
-
-impl IncomingRecord {
-    /// What must be known to decide.
-    pub fn query(&self) -> KnownQuery {
-        KnownQuery { record_id: self.record_id.clone(), version: self.version, submission_id: self.submission_id }
-    }
-
-    fn append_row(&self, indexed: bool) -> AppendRow {
-        AppendRow {
-            partition: self.standing.partition.clone(),
-            offset: self.standing.offset,
-            key: self.standing.key.clone(),
-            entry_id: self.standing.entry_id,
-            submission_id: Some(self.submission_id),
-            record_id: Some(self.record_id.clone()),
-            version: Some(self.version),
-            envelope: (!indexed).then(|| self.standing.envelope.clone()),
-        }
-    }
-}
 
 /// Outcomes, as the index holds them.
 pub mod outcome {
@@ -300,78 +231,6 @@ impl Working {
             self.set_head(row);
         }
         self.refuse(incoming, head, outcome::GAP, None);
-    }
-
-    /// Versions before this one that were erased and compacted away stand in the registry with all that replay needs.
-    fn fill_erased(&mut self, incoming: &IncomingRecord, erased: &dyn Fn(&str, u64) -> Option<Erasure>) {
-        loop {
-            let head = self.heads.get(&incoming.record_id).map_or(0, |head| head.version);
-            if head + 1 >= incoming.version {
-                return;
-            }
-            match erased(&incoming.record_id, head + 1) {
-                Some(erasure) => self.erased_version(&erasure, &incoming.standing.partition),
-                None => return,
-            }
-        }
-    }
-
-    /// Stands an erased version up from the registry's word. Its stub brings its place when it comes.
-    pub fn erased_version(&mut self, erasure: &Erasure, partition: &Partition) {
-        let Some((content_digest, substance_digest, submission_id)) = erasure.digests() else {
-            return;
-        };
-        if self.digests.contains_key(&(erasure.record_id.clone(), erasure.version)) {
-            return;
-        }
-        self.digests.insert((erasure.record_id.clone(), erasure.version), content_digest);
-        self.rows.versions.push(VersionRow {
-            record_id: erasure.record_id.clone(),
-            version: erasure.version,
-            record_type: erasure.record_type.clone(),
-            department: erasure.department.clone(),
-            event: erasure.event.clone(),
-            status: erasure.status.clone(),
-            frozen: erasure.frozen,
-            suspended: erasure.suspended,
-            valid_from: None,
-            valid_until: None,
-            iat: erasure.iat,
-            accepted_at: erasure.accepted_at,
-            kid: erasure.kid.clone(),
-            submission_id,
-            content_digest,
-            substance_digest,
-            erased: true,
-            partition: partition.clone(),
-            offset: erasure.offset,
-            key: erasure.keys.first().cloned().unwrap_or_default(),
-            entry_id: EntryId([0; 16]),
-            envelope: Bytes::new(),
-        });
-        self.set_head(HeadRow {
-            record_id: erasure.record_id.clone(),
-            record_type: erasure.record_type.clone(),
-            department: erasure.department.clone(),
-            version: erasure.version,
-            status: erasure.status.clone(),
-            frozen: erasure.frozen,
-            suspended: erasure.suspended,
-            gap_version: None,
-        });
-        let row = OutcomeRow {
-            submission_id,
-            outcome: outcome::INDEXED.into(),
-            reason: None,
-            record_id: erasure.record_id.clone(),
-            version: erasure.version,
-            head: erasure.version - 1,
-            partition: partition.clone(),
-            offset: erasure.offset,
-            at: erasure.accepted_at,
-        };
-        self.outcomes.insert(submission_id, row.clone());
-        self.rows.outcomes.push(row);
     }
 
     fn set_head(&mut self, head: HeadRow) {
