@@ -3,10 +3,12 @@
 //! Nobody but hub instances writes here, and a value is always an envelope; but the log itself neither knows nor checks that.
 //!
 //! - [`sqlite`]: embedded, one file in a data directory that one process owns
+//! - [`kafka`]: served, for several hub instances
 //! - `contract` (feature `test-util`): what both have to do, as tests
 
 #[cfg(feature = "test-util")]
 pub mod contract;
+pub mod kafka;
 pub mod sqlite;
 
 use std::{fmt, sync::Arc, time::Duration};

@@ -1,8 +1,9 @@
 //! The embedded log: one SQLite file in a directory that one process owns. For one hub on one machine.
 //!
-//! `directory` owns the folder, `queue` leads appends to the one `writer`, `topics` knows what was ensured, `failure`
-//! judges errors; reading is here, on connections of its own.
+//! `directory` owns the folder, `queue` leads appends to the one `writer`, `checkpoint` keeps its write-ahead log short,
+//! `topics` knows what was ensured, `failure` judges errors; reading is here, on connections of its own.
 
+mod checkpoint;
 mod directory;
 mod failure;
 mod queue;
@@ -27,10 +28,11 @@ use sqlx::{
 use tokio::{sync::watch, time::Instant};
 
 use self::{
+    checkpoint::{Checkpoint, checkpoint},
     directory::Directory,
     queue::Queue,
     topics::{Place, Topics},
-    writer::{Checkpoint, Writer},
+    writer::Writer,
 };
 use super::{AppendError, Draft, Entry, EntryId, Error, Log, Partition, ReadLimit, Topic};
 
@@ -128,7 +130,7 @@ impl SqliteLog {
         if found != SCHEMA_VERSION {
             return Err(OpenError::Form { file, found });
         }
-        writer::checkpoint(&mut connection, Checkpoint::Empty).await.map_err(failed)?;
+        checkpoint(&mut connection, Checkpoint::Empty).await.map_err(failed)?;
         owned.sync().map_err(io_failed)?;
         let page_bytes = sqlx::query_scalar("PRAGMA page_size").fetch_one(&mut connection).await.map_err(failed)?;
 
