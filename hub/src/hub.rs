@@ -6,22 +6,20 @@ use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use weft_proto::v1::{
-    catalogue_server::CatalogueServer, enrolment_server::EnrolmentServer, operator_server::OperatorServer,
-    publishing_server::PublishingServer, query_server::QueryServer, renewal_server::RenewalServer,
+    enrolment_server::EnrolmentServer, operator_server::OperatorServer, publishing_server::PublishingServer,
+    query_server::QueryServer, renewal_server::RenewalServer,
 };
 use weft_record::{catalogue::Catalogue, identifier::Tolerance};
 
 use crate::{
     clock::SharedClock,
     config::{Config, Storage},
-    console::{self, Console},
     follow::Follower,
     identity::{ca::CERTIFICATE_DAYS, tls, trust::Trust},
     index::SharedIndex,
     keys::{Keys, KeysError},
     ledger::Ledger,
     log::SharedLog,
-    metrics::Metrics,
     operator::OperatorService,
     partitions::Partitions,
     publish::Publisher,
@@ -30,7 +28,10 @@ use crate::{
         RegistryView,
         event::{After, IdentityState},
     },
-    server::{self, Endpoint, MAX_MESSAGE_BYTES, certificate::server_certificate, auth::Authenticator, enrolment::Enrolling, looking::Looking, publishing::Publishing},
+    server::{
+        self, Endpoint, MAX_MESSAGE_BYTES, auth::Authenticator, certificate::server_certificate, enrolment::Enrolling,
+        looking::Looking, publishing::Publishing,
+    },
 };
 
 /// Why a hub did not start, or stopped.
@@ -48,6 +49,9 @@ pub enum Error {
     /// The index.
     #[error(transparent)]
     Index(#[from] crate::index::Error),
+    /// The embedded log's data directory.
+    #[error(transparent)]
+    OpenLog(#[from] crate::log::sqlite::OpenError),
     /// TLS.
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
@@ -143,8 +147,13 @@ impl Parts {
     pub fn new(config: &Config, stores: Stores, clock: SharedClock) -> Result<Self, Error> {
         let keys = Arc::new(Keys::open(&config.keys_dir)?);
         let (log, index) = (Arc::clone(&stores.log), Arc::clone(&stores.index));
-        let registry =
-            RegistryView::new(Arc::clone(&log), Arc::clone(&index), Arc::clone(&keys), catalogue(config)?, Arc::clone(&clock));
+        let registry = RegistryView::new(
+            Arc::clone(&log),
+            Arc::clone(&index),
+            Arc::clone(&keys),
+            catalogue(config)?,
+            Arc::clone(&clock),
+        );
         let follower = Follower::new(
             Arc::clone(&log),
             Arc::clone(&index),
@@ -247,7 +256,9 @@ async fn begin(config: &Config, parts: &Parts) -> Result<(), Error> {
     }
     let begun = parts.stores.index.registry_floor().await? > 0;
     if begun || parts.registry.snapshot().position > 0 {
-        tracing::error!("the registry is shorter than the index remembers: waiting for what was lost to be appended again");
+        tracing::error!(
+            "the registry is shorter than the index remembers: waiting for what was lost to be appended again"
+        );
         return Ok(());
     }
     let failed = |error: weft_proto::Refusal| Error::Begin(error.to_string());
@@ -266,7 +277,8 @@ async fn begin(config: &Config, parts: &Parts) -> Result<(), Error> {
     }
     let not_after = parts.keys.created_at + CERTIFICATE_DAYS * 86_400_000;
     for (path, serial) in &parts.keys.operators {
-        let state = IdentityState { path: path.clone(), certificates: vec![(serial.clone(), not_after)], revoked: None };
+        let state =
+            IdentityState { path: path.clone(), certificates: vec![(serial.clone(), not_after)], revoked: None };
         let entity = format!("identity/{path}");
         parts.registry.administer("hub", |_| Ok((entity, After::Identity(state)))).await.map_err(failed)?;
     }
@@ -290,10 +302,13 @@ fn serve(
         config.trust_domain.clone(),
     ));
     let tls_error = |error: tls::TlsError| Error::Tls(error.to_string());
-    let enrolling =
-        Enrolling::new(Arc::clone(&parts.registry), Arc::clone(&parts.keys), Arc::clone(&parts.clock), config.trust_domain.clone());
+    let enrolling = Enrolling::new(
+        Arc::clone(&parts.registry),
+        Arc::clone(&parts.keys),
+        Arc::clone(&parts.clock),
+        config.trust_domain.clone(),
+    );
     let enrolment_address = enrolment_address(config, &listeners);
-    let metrics = Arc::new(Metrics::new());
     let api = Endpoint {
         tls: Arc::new(tls::mutual(Arc::clone(&certificate.current), trust, config.tls.allow_tls12).map_err(tls_error)?),
         routes: api_routes(config, &parts, &enrolling, &authenticator, enrolment_address),
@@ -304,11 +319,14 @@ fn serve(
         routes: Routes::new(EnrolmentServer::new(enrolling).max_decoding_message_size(64 * 1024)),
         authenticator: None,
     };
-    let console = Console::new(config, &parts, Arc::clone(&metrics), certificate.not_after);
     tasks.spawn(server::serve(listeners.api, api, stop.clone()));
     tasks.spawn(server::serve(listeners.enrolment, enrolment, stop.clone()));
-    tasks.spawn(console::serve(listeners.console, console, stop.clone()));
-    tasks.spawn(certificate.keep_current(config.clone(), Arc::clone(&parts.keys), Arc::clone(&parts.clock), stop.clone()));
+    tasks.spawn(certificate.keep_current(
+        config.clone(),
+        Arc::clone(&parts.keys),
+        Arc::clone(&parts.clock),
+        stop.clone(),
+    ));
     tasks.spawn(Arc::clone(&parts.ledger).mark_withheld(parts.withheld, stop.clone()));
     Ok(())
 }
@@ -330,12 +348,20 @@ fn api_routes(
         Arc::clone(&parts.clock),
     );
     let looking = Looking::new(Arc::clone(&parts.query), Arc::clone(&parts.keys), &config.limits);
-    let operator = OperatorService::new(config, parts, enrolment_address);
-    let (_, health) = tonic_health::server::health_reporter_and_service();
+    let operator = OperatorService {
+        registry: Arc::clone(&parts.registry),
+        log: Arc::clone(&parts.stores.log),
+        index: Arc::clone(&parts.stores.index),
+        partitions: Arc::clone(&parts.partitions),
+        keys: Arc::clone(&parts.keys),
+        clock: Arc::clone(&parts.clock),
+        trust_domain: config.trust_domain.clone(),
+        enrolment_address,
+    };
+    let (_, health) = tonic_health::server::health_reporter();
     Routes::new(PublishingServer::new(publishing).max_decoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(QueryServer::new(looking).max_decoding_message_size(64 * 1024))
         .add_service(OperatorServer::new(operator).max_decoding_message_size(256 * 1024))
-        .add_service(CatalogueServer::new(crate::catalogue_service::CatalogueService::new(parts)).max_decoding_message_size(64 * 1024))
         .add_service(RenewalServer::new(enrolling.clone()).max_decoding_message_size(64 * 1024))
         .add_service(health)
 }

@@ -39,9 +39,10 @@ pub struct TestHub {
     pub enrolment: SocketAddr,
     /// The console's.
     pub console: SocketAddr,
+    /// Keeps the folder of a fresh hub.
+    pub folder: Option<Arc<TempDir>>,
     stop: CancellationToken,
     task: Option<JoinHandle<Result<(), hub::Error>>>,
-    folder: Option<Arc<TempDir>>,
 }
 
 impl TestHub {
@@ -79,7 +80,7 @@ impl TestHub {
         let (config, folder) = (self.config.clone(), self.folder.clone());
         self.stop().await;
         drop(self);
-        let stores = hub::open_stores(&config).await.expect("stores open again");
+        let stores = reopen(&config).await;
         Self::run(config, stores, folder).await
     }
 
@@ -89,6 +90,13 @@ impl TestHub {
         if let Some(task) = self.task.take() {
             task.await.expect("the hub's task did not panic").expect("the hub stopped well");
         }
+    }
+
+    /// The data directory of an embedded hub.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        let Storage::Embedded { data_dir } = &self.config.storage;
+        data_dir.clone()
     }
 
     /// The CA's certificate.
@@ -186,6 +194,11 @@ impl TestHub {
     }
 }
 
+/// Opens the stores of a hub that was stopped; what it left running lets go of them in a moment.
+pub async fn reopen(config: &Config) -> Stores {
+    crate::eventually(Duration::from_secs(20), || async { hub::open_stores(config).await }).await
+}
+
 /// An embedded configuration in a folder.
 #[must_use]
 pub fn embedded(folder: PathBuf) -> Config {
@@ -201,9 +214,8 @@ pub fn embedded(folder: PathBuf) -> Config {
 
 /// Makes the key directory of a fresh hub.
 pub fn begin(config: &Config) {
-    if let Storage::Embedded { data_dir } = &config.storage {
-        std::fs::create_dir_all(data_dir).expect("a data folder");
-    }
+    let Storage::Embedded { data_dir } = &config.storage;
+    std::fs::create_dir_all(data_dir).expect("a data folder");
     let names = OPERATOR_NAMES.map(String::from);
     init(config, &names, &weft_hub::clock::SystemClock).expect("the hub is initialised");
 }

@@ -9,18 +9,26 @@
 //! | [`postgres`] | a PostgreSQL server of its own |
 //! | [`history`] | what a client saw, written by the client, line by line |
 //! | [`judge`] | the oracle: a history against the state that was found afterwards |
+//! | [`hub`] | a hub in this process |
+//! | [`department`], [`window`] | its callers, as real clients |
+//! | [`client`], [`enrol`] | how they connect and join |
 //! | [`scan`] | the search for values that must not lie anywhere in the clear |
 //!
 //! A harness that cannot do its work panics with the reason: that is the test's failure.
 
+pub mod client;
+pub mod department;
+pub mod enrol;
 pub mod eventually;
 pub mod folder;
 pub mod history;
+pub mod hub;
 pub mod judge;
 pub mod kafka;
 pub mod postgres;
 pub mod process;
 pub mod scan;
+pub mod window;
 
 pub use eventually::eventually;
 

@@ -5,7 +5,7 @@
 //! - [`certificate`]: the server's own, kept current
 
 pub mod auth;
-//pub mod certificate;
+pub mod certificate;
 pub mod enrolment;
 pub mod looking;
 pub mod publishing;
@@ -18,9 +18,10 @@ use rustls::pki_types::CertificateDer;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
+    task::JoinSet,
 };
 use tokio_rustls::TlsAcceptor;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tower::ServiceExt;
 
@@ -63,13 +64,14 @@ impl std::fmt::Debug for Endpoint {
 
 /// Serves a listener until `shutdown`, then lets open streams end.
 pub async fn serve(listener: TcpListener, endpoint: Endpoint, shutdown: CancellationToken) {
-    let connections = TaskTracker::new();
+    let mut connections = JoinSet::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
+        while connections.try_join_next().is_some() {}
         match accepted {
             Ok((stream, _)) => {
                 let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
@@ -88,9 +90,10 @@ pub async fn serve(listener: TcpListener, endpoint: Endpoint, shutdown: Cancella
             }
         }
     }
-    connections.close();
-    if tokio::time::timeout(DRAIN, connections.wait()).await.is_err() {
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN, drained).await.is_err() {
         tracing::warn!("streams were still open when the hub stopped");
+        connections.shutdown().await;
     }
 }
 
