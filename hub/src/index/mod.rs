@@ -1,11 +1,21 @@
 //! The index: what the log says, in rows that can be looked up. Everything in it can be rebuilt by replay, to the same digest.
 //!
 //! - [`rows`]: the rows, one struct per table
+//! - [`sql`]: the statements, shared by the engines
+//! - [`sqlite`], [`postgres`]: the engines
+//! - `digest`: one hash over all rows
+//! - `contract`: what every implementation must do, as tests (feature `test-util`)
 //!
 //! Nothing here judges a record: `crate::apply` decides, `crate::follow` carries the decision here. A row holds envelopes and
 //! keyed hashes, and columns that name no person.
 
+#[cfg(feature = "test-util")]
+pub mod contract;
+mod digest;
+pub mod postgres;
 pub mod rows;
+pub mod sql;
+pub mod sqlite;
 
 use std::{fmt, sync::Arc};
 

@@ -1,0 +1,162 @@
+use super::{
+    Factory,
+    fixtures::{
+        DEPARTMENT, TYPE, Writer, alarm, head, indexed, ledger, ledger_partition, merge, quarantine,
+        quarantine_partition, records, refused, version,
+    },
+    fresh,
+};
+use crate::index::{
+    Counts,
+    rows::{QuarantineRow, Rows},
+};
+
+pub(super) async fn heads_in_pages(factory: &dyn Factory) {
+    let (_subject, index) = fresh(factory).await;
+    let mut writer = Writer::new(&index, records(0)).await;
+    for record in ["r3", "r1", "r2"] {
+        writer.index(record, 1, Some(&[1]), &[]).await;
+    }
+    let second = writer.index("r2", 2, Some(&[1]), &[]).await;
+    let ids = |heads: Vec<crate::index::rows::HeadEntry>| {
+        heads.into_iter().map(|head| (head.record_id, head.version)).collect::<Vec<_>>()
+    };
+    let page = index.heads(DEPARTMENT, TYPE, None, 2).await.unwrap();
+    let entry = &page[1];
+    assert_eq!(
+        (&entry.status, entry.substance_digest, entry.iat),
+        (&second.status, second.substance_digest, second.iat)
+    );
+    assert_eq!(ids(page), [("r1".into(), 1), ("r2".into(), 2)]);
+    assert_eq!(ids(index.heads(DEPARTMENT, TYPE, Some("r2"), 2).await.unwrap()), [("r3".into(), 1)]);
+    assert!(index.heads("other", TYPE, None, 2).await.unwrap().is_empty());
+    assert!(index.heads(DEPARTMENT, "other", None, 2).await.unwrap().is_empty());
+}
+
+pub(super) async fn ledger_in_order(factory: &dyn Factory) {
+    let (_subject, index) = fresh(factory).await;
+    let mut writer = Writer::new(&index, ledger_partition()).await;
+    let rows = [
+        ledger("w1", "q1", 0),
+        ledger("w1", "q2", 1),
+        ledger("w2", "q1", 2),
+        ledger("w1", "q1", 3),
+        ledger("w1", "q1", 4),
+    ];
+    writer.commit(5, &Rows { ledger: rows.to_vec(), ..Rows::default() }).await;
+    assert_eq!(index.ledger_of_request("w1", "q1").await.unwrap(), Some(rows[0].clone()), "the first");
+    assert_eq!(index.ledger_of_request("w2", "q1").await.unwrap(), Some(rows[2].clone()));
+    assert_eq!(index.ledger_of_request("w2", "q2").await.unwrap(), None);
+    assert_eq!(index.ledger(0, 10).await.unwrap(), rows);
+    assert_eq!(index.ledger(1, 2).await.unwrap(), rows[1..3]);
+    assert!(index.ledger(5, 2).await.unwrap().is_empty());
+}
+
+pub(super) async fn quarantine_in_pages(factory: &dyn Factory) {
+    let (_subject, index) = fresh(factory).await;
+    let mut door = Writer::new(&index, quarantine_partition()).await;
+    let mut rows: Vec<_> = (0..5).map(|offset| quarantine(&format!("r{offset}"), 1, offset)).collect();
+    rows[3] = QuarantineRow { department: "other".into(), sender: "other/main".into(), ..rows[3].clone() };
+    rows[4].at = rows[2].at;
+    door.commit(5, &Rows { quarantine: rows.clone(), ..Rows::default() }).await;
+    rows.sort_by(|a, b| (b.at, &b.id).cmp(&(a.at, &a.id)));
+    let all = index.quarantine("", None, 10).await.unwrap();
+    assert_eq!(all, rows, "newest first");
+    let mut pages = Vec::new();
+    let mut after: Option<String> = None;
+    while let Some(last) = {
+        let page = index.quarantine("", after.as_deref(), 2).await.unwrap();
+        let last = page.last().map(|row| row.id.clone());
+        pages.extend(page);
+        last
+    } {
+        after = Some(last);
+    }
+    assert_eq!(pages, rows);
+    assert_eq!(index.quarantine("other", None, 10).await.unwrap().len(), 1);
+    assert_eq!(index.quarantine_open("other/main").await.unwrap(), 1);
+    assert_eq!(index.quarantine_open(&format!("{DEPARTMENT}/main")).await.unwrap(), 4);
+    assert_eq!(index.quarantine_open("nobody").await.unwrap(), 0);
+
+    let closed = QuarantineRow { closed: true, ..rows[0].clone() };
+    door.commit(1, &Rows { quarantine: vec![closed.clone()], ..Rows::default() }).await;
+    assert_eq!(index.quarantine("", None, 1).await.unwrap(), [closed], "replaced by its key");
+}
+
+/// Quarantine and records are different partitions: which is applied first says nothing.
+pub(super) async fn quarantine_closes_in_either_order(factory: &dyn Factory) {
+    let mut digests = Vec::new();
+    for quarantine_first in [true, false] {
+        let (_subject, index) = fresh(factory).await;
+        let mut writer = Writer::new(&index, records(0)).await;
+        let mut door = Writer::new(&index, quarantine_partition()).await;
+        writer.index("r1", 1, Some(&[1]), &[]).await;
+        let foreign = QuarantineRow { department: "other".into(), ..quarantine("r1", 2, 4) };
+        let waiting =
+            vec![quarantine("r1", 2, 2), quarantine("r1", 3, 3), foreign, quarantine("r1", 1, 5), quarantine("", 0, 1)];
+        let at_door = Rows { quarantine: waiting, ..Rows::default() };
+        let right = indexed(&version(&writer.partition, "r1", 2, 6), None, Some(&[1]), &[]);
+        if quarantine_first {
+            door.commit(5, &at_door).await;
+            writer.commit(1, &right).await;
+        } else {
+            writer.commit(1, &right).await;
+            door.commit(5, &at_door).await;
+        }
+        let open: Vec<_> = index
+            .quarantine("", None, 9)
+            .await
+            .unwrap()
+            .into_iter()
+            .filter(|row| !row.closed)
+            .map(|row| (row.record_id, row.version, row.department))
+            .collect();
+        let row = |record: &str, version, department: &str| (record.to_owned(), version, department.to_owned());
+        assert_eq!(open, [row("r1", 2, "other"), row("r1", 3, DEPARTMENT), row("", 0, DEPARTMENT)]);
+        digests.push(super::everything(&*index).await);
+    }
+    assert_eq!(digests[0], digests[1]);
+}
+
+pub(super) async fn alarms_newest_first(factory: &dyn Factory) {
+    let (_subject, index) = fresh(factory).await;
+    let mut writer = Writer::new(&index, records(0)).await;
+    let alarms: Vec<_> = (0..4).map(|offset| alarm(&writer.partition, offset)).collect();
+    writer.commit(4, &Rows { alarms: alarms.clone(), ..Rows::default() }).await;
+    let changed = alarms.iter().map(|alarm| crate::index::rows::AlarmRow { detail: "later".into(), ..alarm.clone() });
+    writer.commit(1, &Rows { alarms: changed.collect(), ..Rows::default() }).await;
+    let newest: Vec<_> = alarms.iter().rev().take(3).cloned().collect();
+    assert_eq!(index.alarms(3).await.unwrap(), newest, "the same finding twice is one alarm");
+}
+
+pub(super) async fn appends_with_their_envelopes(factory: &dyn Factory) {
+    let (_subject, index) = fresh(factory).await;
+    let mut writer = Writer::new(&index, records(0)).await;
+    let row = writer.index("r1", 1, Some(&[1]), &[]).await;
+    let again = version(&writer.partition, "r1", 1, 1);
+    writer.commit(1, &refused(&again, "duplicate", 1)).await;
+    let appends = index.appends_of("r1", 1).await.unwrap();
+    let brief: Vec<_> = appends.iter().map(|append| (append.offset, &append.key, append.envelope.as_ref())).collect();
+    assert_eq!(brief, [(0, &row.key, Some(&row.envelope)), (1, &again.key, Some(&again.envelope))]);
+    assert!(index.appends_of("r1", 2).await.unwrap().is_empty());
+}
+
+pub(super) async fn counts_and_probe(factory: &dyn Factory) {
+    let (_subject, index) = fresh(factory).await;
+    assert_eq!(index.counts().await.unwrap(), Counts::default());
+    let mut writer = Writer::new(&index, records(0)).await;
+    let first = writer.index("r1", 1, Some(&[1]), &[]).await;
+    writer.index("r1", 2, Some(&[1]), &[]).await;
+    let waiting = Rows {
+        quarantine: vec![quarantine("r9", 1, 2)],
+        ledger: vec![ledger("w", "q", 0)],
+        heads: vec![crate::index::rows::HeadRow { record_id: "r5".into(), version: 0, ..head(&first, Some(2)) }],
+        ..Rows::default()
+    };
+    writer.commit(1, &merge([waiting])).await;
+    let before = super::everything(&*index).await;
+    index.probe().await.unwrap();
+    index.probe().await.unwrap();
+    assert_eq!(index.counts().await.unwrap(), Counts { versions: 2, records: 1, ledger: 1, quarantine_open: 1 });
+    assert_eq!(super::everything(&*index).await, before);
+}

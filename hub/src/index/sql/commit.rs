@@ -1,0 +1,205 @@
+//! Writing: a commit and the small writes.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{
+    Engine, Error, Session, cells,
+    statement::{Args, Statement, Value},
+    statements as sql,
+};
+use crate::{
+    clock::Millis,
+    index::{
+        Advance, KeyedHash,
+        rows::{AppendRow, OutcomeRow, PositionRow, Rows},
+    },
+    log::Partition,
+};
+
+/// [`crate::index::Index::commit`]: first the judge, then the rows.
+pub(super) async fn commit(engine: &dyn Engine, advance: &Advance, rows: &Rows) -> Result<(), Error> {
+    let mut session = engine.write().await?;
+    let session_ref = session.as_mut();
+    take_position(session_ref, advance).await?;
+    insert_versions(session_ref, rows).await?;
+    upsert_outcomes(session_ref, &rows.outcomes).await?;
+    batch(session_ref, &sql::INSERT_APPENDS, rows.appends.iter().map(cells::of_append)).await?;
+    let quarantine = last_of(&rows.quarantine, |row| row.id.clone());
+    batch(session_ref, &sql::UPSERT_QUARANTINE, quarantine.into_iter().map(cells::of_quarantine)).await?;
+    let closed = rows
+        .closed_quarantine
+        .iter()
+        .map(|(department, record_id, version)| vec![department.into(), record_id.into(), (*version).into()]);
+    batch(session_ref, &sql::CLOSE_QUARANTINE, closed).await?;
+    batch(session_ref, &sql::INSERT_LEDGER, rows.ledger.iter().map(cells::of_ledger)).await?;
+    batch(session_ref, &sql::INSERT_ALARMS, rows.alarms.iter().map(cells::of_alarm)).await?;
+    session.commit().await?;
+    if !rows.stubs.is_empty() {
+        engine.scrub().await?;
+    }
+    Ok(())
+}
+
+async fn take_position(session: &mut dyn Session, advance: &Advance) -> Result<(), Error> {
+    let args = Args::singles([
+        (&advance.partition.topic.name()).into(),
+        advance.partition.number.into(),
+        (&advance.owner).into(),
+        advance.from.into(),
+        advance.to.into(),
+        cells::recent(&advance.recent)?,
+    ]);
+    under_lease(session.run(&sql::ADVANCE, args).await?, &advance.partition)
+}
+
+/// Versions, the stubs in their places, and what is derived from them: heads and spans.
+async fn insert_versions(session: &mut dyn Session, rows: &Rows) -> Result<(), Error> {
+    batch(session, &sql::INSERT_VERSIONS, rows.versions.iter().map(cells::of_version)).await?;
+    let stubs = || {
+        rows.stubs.iter().map(|stub| {
+            let append = AppendRow {
+                record_id: Some(stub.record_id.clone()),
+                version: Some(stub.version),
+                ..stub.append.clone()
+            };
+            cells::of_append(&append)
+        })
+    };
+    batch(session, &sql::ERASE_VERSIONS, stubs()).await?;
+    batch(session, &sql::REPLACE_APPENDS, stubs()).await?;
+    batch(session, &sql::INSERT_STUBS, stubs()).await?;
+    let heads = last_of(&rows.heads, |row| row.record_id.clone());
+    batch(session, &sql::UPSERT_HEADS, heads.into_iter().map(cells::of_head)).await?;
+
+    let ended = || rows.ended_spans.iter().map(|(record_id, version)| vec![record_id.into(), (*version).into()]);
+    batch(session, &sql::END_HOLDERS, ended()).await?;
+    batch(session, &sql::END_IDENTIFIERS, ended()).await?;
+    let ends = ends_by_record(&rows.ended_spans);
+    let holders =
+        rows.holders.iter().map(|row| span(&ends, &row.record_id, &row.record_type, &row.holder, row.from_version));
+    batch(session, &sql::INSERT_HOLDERS, holders).await?;
+    let identifiers = rows
+        .identifiers
+        .iter()
+        .map(|row| span(&ends, &row.record_id, &row.record_type, &row.identifier, row.from_version));
+    batch(session, &sql::INSERT_IDENTIFIERS, identifiers).await?;
+    Ok(())
+}
+
+fn ends_by_record(ended: &[(String, u64)]) -> HashMap<&str, Vec<u64>> {
+    let mut ends: HashMap<&str, Vec<u64>> = HashMap::new();
+    for (record_id, version) in ended {
+        ends.entry(record_id).or_default().push(*version);
+    }
+    ends
+}
+
+/// A span that begins in this batch may end in it too, with a later version of the same record.
+fn span(
+    ends: &HashMap<&str, Vec<u64>>,
+    record_id: &String,
+    record_type: &String,
+    hash: &KeyedHash,
+    from_version: u64,
+) -> Vec<Value> {
+    let until = ends.get(record_id.as_str()).into_iter().flatten().filter(|ends| **ends > from_version).min();
+    vec![record_id.into(), record_type.into(), hash.into(), from_version.into(), until.copied().into()]
+}
+
+/// Outcomes in the order given: where a batch has several of one submission, each takes the place of the one before.
+async fn upsert_outcomes(session: &mut dyn Session, outcomes: &[OutcomeRow]) -> Result<(), Error> {
+    let mut waves: Vec<Vec<Vec<Value>>> = Vec::new();
+    let mut seen: HashMap<&[u8; 32], usize> = HashMap::new();
+    for row in outcomes {
+        let wave = seen.entry(&row.submission_id).and_modify(|nth| *nth += 1).or_insert(0);
+        if *wave == waves.len() {
+            waves.push(Vec::new());
+        }
+        waves[*wave].push(cells::of_outcome(row));
+    }
+    for wave in waves {
+        session.run(&sql::KEEP_REPLACED_OUTCOMES, Args::batch(wave.clone())).await?;
+        session.run(&sql::UPSERT_OUTCOMES, Args::batch(wave)).await?;
+    }
+    Ok(())
+}
+
+/// Of rows with one key the last one: an upsert may not meet a key twice.
+fn last_of<T, K: Ord>(rows: &[T], key: impl Fn(&T) -> K) -> Vec<&T> {
+    rows.iter().map(|row| (key(row), row)).collect::<BTreeMap<_, _>>().into_values().collect()
+}
+
+async fn batch(
+    session: &mut dyn Session,
+    statement: &Statement,
+    rows: impl Iterator<Item = Vec<Value>> + Send,
+) -> Result<(), Error> {
+    session.run(statement, Args::batch(rows.collect())).await.map(|_| ())
+}
+
+/// A write that names its lease changes exactly one row of `positions`.
+pub(super) fn under_lease(changed: u64, partition: &Partition) -> Result<(), Error> {
+    if changed == 1 { Ok(()) } else { Err(Error::Stale(partition.to_string())) }
+}
+
+async fn one(engine: &dyn Engine, statement: &Statement, args: Args) -> Result<u64, Error> {
+    let mut session = engine.write().await?;
+    let changed = session.run(statement, args).await?;
+    session.commit().await?;
+    Ok(changed)
+}
+
+pub(super) async fn lease(
+    engine: &dyn Engine,
+    partition: &Partition,
+    owner: &str,
+    now: Millis,
+    until: Millis,
+) -> Result<Option<PositionRow>, Error> {
+    let args = Args::singles([
+        (&partition.topic.name()).into(),
+        partition.number.into(),
+        owner.into(),
+        now.into(),
+        until.into(),
+    ]);
+    let mut session = engine.write().await?;
+    let taken = session.rows(&sql::TAKE_LEASE, args, cells::position).await?.pop();
+    session.commit().await?;
+    Ok(taken)
+}
+
+pub(super) async fn release(engine: &dyn Engine, owner: &str) -> Result<(), Error> {
+    one(engine, &sql::RELEASE_LEASES, Args::singles([owner.into()])).await.map(|_| ())
+}
+
+pub(super) async fn raise_registry_floor(engine: &dyn Engine, floor: u64) -> Result<(), Error> {
+    one(engine, &sql::RAISE_FLOOR, Args::singles([floor.into()])).await.map(|_| ())
+}
+
+pub(super) async fn set_current(
+    engine: &dyn Engine,
+    partition: &Partition,
+    owner: &str,
+    current: bool,
+) -> Result<(), Error> {
+    let args = Args::singles([(&partition.topic.name()).into(), partition.number.into(), owner.into(), current.into()]);
+    under_lease(one(engine, &sql::SET_CURRENT, args).await?, partition)
+}
+
+pub(super) async fn settle_lost(engine: &dyn Engine, lost: &AppendRow) -> Result<(), Error> {
+    let args = Args::singles([
+        (&lost.partition.topic.name()).into(),
+        lost.partition.number.into(),
+        lost.offset.into(),
+        (&lost.entry_id.0).into(),
+    ]);
+    one(engine, &sql::SETTLE_LOST, args).await.map(|_| ())
+}
+
+pub(super) async fn probe(engine: &dyn Engine) -> Result<(), Error> {
+    let mut session = engine.write().await?;
+    session.run(&sql::PROBE_WRITE, Args::default()).await?;
+    session.run(&sql::PROBE_CLEAR, Args::default()).await?;
+    session.commit().await
+}
