@@ -86,12 +86,12 @@ impl Writer {
         self.jobs.recv().await
     }
 
-    /// Does what is not an append. Answers whom to tell when it was a close.
+    /// Does one job by itself. Answers whom to tell when it was a close.
     async fn handle(&mut self, job: Job) -> Option<oneshot::Sender<Result<(), Error>>> {
         match job {
             Job::Append(request) => {
-                let count = request.drafts.len();
-                request.answer(refused(count, "out of turn"));
+                let bytes = request.bytes;
+                self.store(vec![request], bytes).await;
                 None
             }
             Job::Ensure { topic, partitions, answer } => {
