@@ -239,6 +239,31 @@ fn the_configuration_in_the_operators_page_is_taken() {
     }
 }
 
+#[test]
+fn the_settings_of_kafka_are_all_told() {
+    let text = read("docs/operating.md");
+    let (_, table) = text.split_once("<!-- kafka: begin -->").unwrap();
+    let (table, _) = table.split_once("<!-- kafka: end -->").unwrap();
+    let told: BTreeMap<&str, &str> = table
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| (quoted(line).next().unwrap(), line.split('|').nth(2).unwrap().trim()))
+        .collect();
+    let defaults = serde_json::to_value(weft_hub::log::kafka::Config::default()).unwrap();
+    let defaults = defaults.as_object().unwrap();
+    let named: BTreeSet<&str> = defaults.keys().map(String::as_str).collect();
+    assert_eq!(told.keys().copied().collect::<BTreeSet<_>>(), named, "left: docs/operating.md, right: the code");
+    for (name, default) in defaults {
+        let said = told[name.as_str()].trim_matches('`');
+        match default {
+            serde_json::Value::String(text) if text.is_empty() => assert_eq!(said, "empty", "{name}"),
+            serde_json::Value::String(text) => assert_eq!(said, text, "{name}"),
+            serde_json::Value::Object(_) => assert_eq!(said, "none", "{name}"),
+            other => assert_eq!(said, other.to_string(), "{name}"),
+        }
+    }
+}
+
 /// The lines of a document's `sh` blocks, without remarks.
 fn commands(document: &str) -> Vec<String> {
     let text = read(document);
