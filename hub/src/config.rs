@@ -42,6 +42,28 @@ pub enum Storage {
         /// The data directory; one process owns it. No network file system.
         data_dir: PathBuf,
     },
+    /// Log on Kafka, index on PostgreSQL: several instances.
+    Served {
+        /// The log.
+        kafka: Box<crate::log::kafka::Config>,
+        /// The index.
+        postgres: Postgres,
+    },
+}
+
+/// PostgreSQL.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Postgres {
+    /// A file that holds the connection URL (with its password).
+    pub url_file: PathBuf,
+    /// The schema that the tables live in.
+    #[serde(default = "default_schema")]
+    pub schema: String,
+}
+
+fn default_schema() -> String {
+    "weft".into()
 }
 
 /// Addresses to listen on.

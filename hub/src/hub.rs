@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -16,7 +17,10 @@ use crate::{
     config::{Config, Storage},
     follow::Follower,
     identity::{ca::CERTIFICATE_DAYS, tls, trust::Trust},
-    index::SharedIndex,
+    index::{
+        SharedIndex,
+        postgres::{PgIndex, PgOptions},
+    },
     keys::{Keys, KeysError},
     ledger::Ledger,
     log::SharedLog,
@@ -52,6 +56,9 @@ pub enum Error {
     /// The embedded log's data directory.
     #[error(transparent)]
     OpenLog(#[from] crate::log::sqlite::OpenError),
+    /// The log's brokers.
+    #[error(transparent)]
+    Brokers(#[from] crate::log::kafka::ConnectError),
     /// TLS.
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
@@ -104,6 +111,13 @@ pub async fn open_stores(config: &Config) -> Result<Stores, Error> {
             let index = crate::index::sqlite::SqliteIndex::open(data_dir).await?;
             let poisoned = vec![("log", log.poisoned()), ("index", index.poisoned())];
             Ok(Stores { log: Arc::new(log), index: Arc::new(index), poisoned })
+        }
+        Storage::Served { kafka, postgres } => {
+            let log = crate::log::kafka::KafkaLog::connect(kafka.as_ref().clone())?;
+            let url = read(&postgres.url_file)?;
+            let options = PgOptions { schema: postgres.schema.clone(), ..PgOptions::default() };
+            let index = PgIndex::connect(url.trim(), &options).await?;
+            Ok(Stores { log: Arc::new(log), index: Arc::new(index), poisoned: Vec::new() })
         }
     }
 }
@@ -227,24 +241,31 @@ async fn watch(
     poisoned: Vec<(&'static str, tokio::sync::watch::Receiver<bool>)>,
     shutdown: &CancellationToken,
 ) -> Result<(), Error> {
-    let failed = futures::future::select_all(poisoned.into_iter().map(|(what, mut flag)| {
-        Box::pin(async move {
-            // A store that is gone cannot fail any more.
-            if flag.wait_for(|poisoned| *poisoned).await.is_err() {
-                std::future::pending::<()>().await;
-            }
-            what
-        })
-    }));
+    let mut flags: FuturesUnordered<_> = poisoned.into_iter().map(|(what, flag)| until_true(what, flag)).collect();
+    let failed = async {
+        match flags.next().await {
+            Some(what) => what,
+            // A served pair keeps its data elsewhere.
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         () = shutdown.cancelled() => Ok(()),
-        (what, _, _) = failed => Err(Error::Poisoned(what)),
+        what = failed => Err(Error::Poisoned(what)),
         Some(joined) = tasks.join_next() => match joined {
             Err(error) => Err(Error::Task(error.to_string())),
             Ok(()) if shutdown.is_cancelled() => Ok(()),
             Ok(()) => Err(Error::Task("a task that runs for ever has ended".into())),
         },
     }
+}
+
+async fn until_true(what: &'static str, mut flag: tokio::sync::watch::Receiver<bool>) -> &'static str {
+    // A store that is gone cannot fail any more.
+    if flag.wait_for(|poisoned| *poisoned).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+    what
 }
 
 /// The first events of a fresh registry: the installation, and the operators that the key directory names. A registry that lost them is

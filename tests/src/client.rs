@@ -25,7 +25,11 @@ pub struct Credentials {
 /// # Panics
 /// When the PEM texts cannot be read.
 #[must_use]
-pub fn tls(ca: &str, credentials: Option<&Credentials>, versions: &[&'static rustls::SupportedProtocolVersion]) -> ClientConfig {
+pub fn tls(
+    ca: &str,
+    credentials: Option<&Credentials>,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
         roots.add(certificate.expect("a CA certificate")).expect("a usable CA certificate");

@@ -174,7 +174,10 @@ impl TestDepartment {
 ///
 /// # Errors
 /// The stream's end, if the hub refuses it.
-pub async fn publish_at(client: &mut PublishingClient<Channel>, submissions: Vec<Vec<u8>>) -> Result<Heard, tonic::Status> {
+pub async fn publish_at(
+    client: &mut PublishingClient<Channel>,
+    submissions: Vec<Vec<u8>>,
+) -> Result<Heard, tonic::Status> {
     let (sender, requests) = mpsc::channel(8);
     let mut answers = client.publish(ReceiverStream::new(requests)).await?.into_inner();
     let count = submissions.len();
@@ -193,7 +196,11 @@ pub async fn publish_at(client: &mut PublishingClient<Channel>, submissions: Vec
     Ok(heard)
 }
 
-async fn hear(answers: &mut Streaming<v1::PublishResponse>, heard: &mut Heard, count: usize) -> Result<(), tonic::Status> {
+async fn hear(
+    answers: &mut Streaming<v1::PublishResponse>,
+    heard: &mut Heard,
+    count: usize,
+) -> Result<(), tonic::Status> {
     let mut answered = 0;
     loop {
         let receipts = heard.answers.values().filter(|one| matches!(one, submission_answer::Kind::Receipt(_))).count();

@@ -15,7 +15,8 @@ use crate::{
 #[must_use]
 pub fn secret_of(token: &str) -> String {
     let body = token.strip_prefix("weft-join.").expect("a join token");
-    let body: serde_json::Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(body).expect("base64url")).expect("JSON");
+    let body: serde_json::Value =
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(body).expect("base64url")).expect("JSON");
     body["secret"].as_str().expect("a secret").to_owned()
 }
 
@@ -23,7 +24,11 @@ pub fn secret_of(token: &str) -> String {
 ///
 /// # Errors
 /// The hub's refusal.
-pub async fn redeem(hub: &TestHub, token: &str, sealing_jwk: &str) -> Result<(RedeemResponse, Credentials), tonic::Status> {
+pub async fn redeem(
+    hub: &TestHub,
+    token: &str,
+    sealing_jwk: &str,
+) -> Result<(RedeemResponse, Credentials), tonic::Status> {
     let key = rcgen::KeyPair::generate().expect("a key pair");
     let csr = rcgen::CertificateParams::default().serialize_request(&key).expect("a CSR");
     let channel = connect(hub.enrolment, &hub.ca(), None).await.expect("the enrolment listener answers");

@@ -61,6 +61,22 @@ impl TestHub {
         Self::run(config, stores, Some(folder)).await
     }
 
+    /// A fresh hub on Kafka and PostgreSQL, with servers' names of its own.
+    pub async fn start_served(name: &str, broker: &crate::kafka::Broker, server: &crate::postgres::Server) -> Self {
+        let folder = Arc::new(scratch("hub"));
+        let config = served(folder.path().into(), name, broker, server).await;
+        begin(&config);
+        let stores = hub::open_stores(&config).await.expect("stores open");
+        Self::run(config, stores, Some(folder)).await
+    }
+
+    /// Another instance of the same hub: same keys, same log, same index.
+    pub async fn another(&self, instance: &str) -> Self {
+        let config = Config { instance: instance.into(), ..self.config.clone() };
+        let stores = hub::open_stores(&config).await.expect("stores open");
+        Self::run(config, stores, self.folder.clone()).await
+    }
+
     /// A hub over given stores; its key directory must exist.
     pub async fn run(config: Config, stores: Stores, folder: Option<Arc<TempDir>>) -> Self {
         let clock = Arc::new(ShiftedClock::default());
@@ -93,10 +109,15 @@ impl TestHub {
     }
 
     /// The data directory of an embedded hub.
+    ///
+    /// # Panics
+    /// When it is a served one.
     #[must_use]
     pub fn data_dir(&self) -> PathBuf {
-        let Storage::Embedded { data_dir } = &self.config.storage;
-        data_dir.clone()
+        match &self.config.storage {
+            Storage::Embedded { data_dir } => data_dir.clone(),
+            Storage::Served { .. } => panic!("a served hub has no data directory"),
+        }
     }
 
     /// The CA's certificate.
@@ -109,7 +130,9 @@ impl TestHub {
     #[must_use]
     pub fn operator_credentials(&self, name: &str) -> Credentials {
         let folder = self.config.keys_dir.join(OPERATORS);
-        let read = |suffix: &str| std::fs::read_to_string(folder.join(format!("{name}.{suffix}.pem"))).expect("an operator's file");
+        let read = |suffix: &str| {
+            std::fs::read_to_string(folder.join(format!("{name}.{suffix}.pem"))).expect("an operator's file")
+        };
         Credentials { certificate: read("crt"), key: read("key") }
     }
 
@@ -147,7 +170,11 @@ impl TestHub {
             record_types: record_types.iter().map(ToString::to_string).collect(),
             coverage: coverage.collect(),
         };
-        self.operator(OPERATOR_NAMES[0]).await.register_department(request).await.expect("the department is registered");
+        self.operator(OPERATOR_NAMES[0])
+            .await
+            .register_department(request)
+            .await
+            .expect("the department is registered");
     }
 
     /// A join token's text for an identity's path.
@@ -159,8 +186,11 @@ impl TestHub {
 
     /// Registers and enrols a window.
     pub async fn window(&self, name: &str) -> TestWindow {
-        let request =
-            v1::RegisterWindowRequest { window: name.into(), name_zh: format!("示例窗口 {name}"), hall: "gaoqing".into() };
+        let request = v1::RegisterWindowRequest {
+            window: name.into(),
+            name_zh: format!("示例窗口 {name}"),
+            hall: "gaoqing".into(),
+        };
         self.operator(OPERATOR_NAMES[0]).await.register_window(request).await.expect("the window is registered");
         TestWindow::enrol(self, name).await
     }
@@ -212,10 +242,32 @@ pub fn embedded(folder: PathBuf) -> Config {
     }
 }
 
+/// A served configuration: topics with a prefix of their own, a database of their own.
+pub async fn served(
+    folder: PathBuf,
+    name: &str,
+    broker: &crate::kafka::Broker,
+    server: &crate::postgres::Server,
+) -> Config {
+    let url_file = folder.join("postgres.url");
+    std::fs::write(&url_file, server.database().await).expect("the URL file is written");
+    let kafka = weft_hub::log::kafka::Config {
+        brokers: broker.bootstrap(),
+        topic_prefix: crate::kafka::topic_prefix(name),
+        partitions: 3,
+        replication: 1,
+        single_broker: true,
+        ..weft_hub::log::kafka::Config::default()
+    };
+    let postgres = weft_hub::config::Postgres { url_file, schema: "weft".into() };
+    Config { storage: Storage::Served { kafka: Box::new(kafka), postgres }, ..embedded(folder) }
+}
+
 /// Makes the key directory of a fresh hub.
 pub fn begin(config: &Config) {
-    let Storage::Embedded { data_dir } = &config.storage;
-    std::fs::create_dir_all(data_dir).expect("a data folder");
+    if let Storage::Embedded { data_dir } = &config.storage {
+        std::fs::create_dir_all(data_dir).expect("a data folder");
+    }
     let names = OPERATOR_NAMES.map(String::from);
     init(config, &names, &weft_hub::clock::SystemClock).expect("the hub is initialised");
 }

@@ -45,6 +45,25 @@ impl TestWindow {
     }
 }
 
+/// The service item of the tests' looks.
+pub const ITEM: &str = "food-business-licence-application";
+
+/// A grant for [`ITEM`].
+#[must_use]
+pub fn grant(window: &str, record_type: &str, department: &str, fields: &[&str]) -> v1::GrantInfo {
+    v1::GrantInfo {
+        grant_id: String::new(),
+        window: window.into(),
+        service_item: ITEM.into(),
+        record_type: record_type.into(),
+        department: department.into(),
+        fields: fields.iter().map(ToString::to_string).collect(),
+        purpose: "核验主体资格".into(),
+        by_record: false,
+        state: String::new(),
+    }
+}
+
 /// What a look carries, for a service item and a holder.
 #[must_use]
 pub fn look(service_item: &str, holder: Option<(&str, &str)>) -> v1::Look {

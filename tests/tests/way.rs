@@ -9,25 +9,10 @@ use weft_record::{
 use weft_tests::{
     department::{Example, TestDepartment},
     hub::TestHub,
-    window::look,
+    window::{ITEM, grant, look},
 };
 
 const TYPE: &str = "business-licence";
-const ITEM: &str = "food-business-licence-application";
-
-fn grant(window: &str, fields: &[&str]) -> v1::GrantInfo {
-    v1::GrantInfo {
-        grant_id: String::new(),
-        window: window.into(),
-        service_item: ITEM.into(),
-        record_type: TYPE.into(),
-        department: "market-regulation".into(),
-        fields: fields.iter().map(ToString::to_string).collect(),
-        purpose: "核验主体资格".into(),
-        by_record: false,
-        state: String::new(),
-    }
-}
 
 fn keys_of(department: &TestDepartment) -> KeySet {
     KeySet::new([department.key.verifying_key().clone()])
@@ -38,7 +23,7 @@ async fn a_record_travels_from_its_department_to_a_window() {
     let mut hub = TestHub::start().await;
     let department = hub.department("market-regulation", &[TYPE]).await;
     let window = hub.window("hall-1").await;
-    hub.grant(grant("hall-1", &["uscc", "name"])).await;
+    hub.grant(grant("hall-1", TYPE, "market-regulation", &["uscc", "name"])).await;
 
     let example = Example::business_licence(1);
     let sealed = department.seal(&example, 1, Event::Issue, Status::Valid);
@@ -51,7 +36,8 @@ async fn a_record_travels_from_its_department_to_a_window() {
     assert_eq!((answer.version, answer.status.as_str()), (1, "valid"));
 
     // The seal verifies offline, and just the granted fields are there.
-    let verified = weft_record::verify::verify_presentation(answer.presentation.as_bytes(), &keys_of(&department)).unwrap();
+    let verified =
+        weft_record::verify::verify_presentation(answer.presentation.as_bytes(), &keys_of(&department)).unwrap();
     let fields = verified.payload["fields"].as_object().unwrap();
     assert_eq!(fields.keys().map(String::as_str).collect::<std::collections::BTreeSet<_>>(), ["name", "uscc"].into());
     assert!(!answer.presentation.contains("legalRep"));
@@ -78,7 +64,8 @@ async fn outcomes_say_what_became_of_each_submission() {
     let example = Example::business_licence(2);
     let first = department.seal(&example, 1, Event::Issue, Status::Valid);
     let same = department.seal(&example, 1, Event::Issue, Status::Valid);
-    let other = department.seal(&example.clone().with("name", json!("另一名称有限公司")), 1, Event::Issue, Status::Valid);
+    let other =
+        department.seal(&example.clone().with("name", json!("另一名称有限公司")), 1, Event::Issue, Status::Valid);
     let far = department.seal(&example, 5, Event::Change, Status::Valid);
     let wrong_step = department.seal(&example, 2, Event::Resume, Status::Valid);
     let all = [first, same, other, far, wrong_step];
@@ -86,7 +73,13 @@ async fn outcomes_say_what_became_of_each_submission() {
     let outcomes: Vec<OutcomeKind> = all.iter().map(|one| heard.outcome(one)).collect();
     assert_eq!(
         outcomes,
-        [OutcomeKind::Indexed, OutcomeKind::Duplicate, OutcomeKind::Conflict, OutcomeKind::Gap, OutcomeKind::Quarantined]
+        [
+            OutcomeKind::Indexed,
+            OutcomeKind::Duplicate,
+            OutcomeKind::Conflict,
+            OutcomeKind::Gap,
+            OutcomeKind::Quarantined
+        ]
     );
 
     // A repeat of the very bytes gets the very outcome.
@@ -106,7 +99,8 @@ async fn what_is_refused_at_the_door_waits_in_quarantine_until_a_right_one_comes
     let department = hub.department("market-regulation", &[TYPE]).await;
     let good = Example::business_licence(3);
     let bad = good.clone().with("uscc", json!("91370322MAYY000185"));
-    let refused = department.seal(&Example { fields: bad.fields.clone(), ..good.clone() }, 1, Event::Issue, Status::Valid);
+    let refused =
+        department.seal(&Example { fields: bad.fields.clone(), ..good.clone() }, 1, Event::Issue, Status::Valid);
     let heard = department.publish(std::slice::from_ref(&refused)).await;
     let rejection = heard.rejection(&refused.id()).expect("it is rejected");
     assert_eq!(rejection.stage, "content");
@@ -130,7 +124,9 @@ async fn what_is_refused_at_the_door_waits_in_quarantine_until_a_right_one_comes
 async fn a_restarted_hub_remembers_everything() {
     let hub = TestHub::start().await;
     let department = hub.department("market-regulation", &[TYPE]).await;
-    let examples: Vec<_> = (10..40).map(|number| department.seal(&Example::business_licence(number), 1, Event::Issue, Status::Valid)).collect();
+    let examples: Vec<_> = (10..40)
+        .map(|number| department.seal(&Example::business_licence(number), 1, Event::Issue, Status::Valid))
+        .collect();
     let heard = department.publish(&examples).await;
     assert!(examples.iter().all(|one| heard.outcome(one) == OutcomeKind::Indexed));
     let before = hub.status(true).await;
@@ -142,7 +138,9 @@ async fn a_restarted_hub_remembers_everything() {
     let again = weft_tests::department::publish_at(&mut department.at(&hub).await, bytes).await.unwrap();
     for one in &examples {
         let answer = &again.answers[one.id().as_slice()];
-        assert!(matches!(answer, submission_answer::Kind::Receipt(receipt) if receipt.record_id == one.record_id && receipt.version == 1));
+        assert!(
+            matches!(answer, submission_answer::Kind::Receipt(receipt) if receipt.record_id == one.record_id && receipt.version == 1)
+        );
         assert_eq!(again.outcome(one), OutcomeKind::Indexed);
     }
     assert_eq!(hub.status(false).await.indexed, 30);
@@ -156,7 +154,12 @@ async fn an_index_that_was_deleted_is_rebuilt_to_the_same_digest() {
     let example = Example::business_licence(50);
     let versions = [
         department.seal(&example, 1, Event::Issue, Status::Valid),
-        department.seal(&example.clone().with("address", json!("山东省淄博市高青县示例路2号")), 2, Event::Change, Status::Valid),
+        department.seal(
+            &example.clone().with("address", json!("山东省淄博市高青县示例路2号")),
+            2,
+            Event::Change,
+            Status::Valid,
+        ),
         department.seal(&example, 3, Event::Suspend, Status::Suspended),
         department.seal(&example, 9, Event::Resume, Status::Valid),
     ];
