@@ -2,8 +2,10 @@
 
 pub mod apply;
 pub mod body;
+pub mod catalogue_service;
 pub mod clock;
 pub mod config;
+pub mod console;
 pub mod decode;
 pub mod envelope;
 pub mod follow;
@@ -14,6 +16,7 @@ pub mod init;
 pub mod keys;
 pub mod ledger;
 pub mod log;
+pub mod metrics;
 pub mod operator;
 pub mod partitions;
 pub mod publish;

@@ -27,12 +27,13 @@ use weft_proto::{
 
 use crate::{
     clock::SharedClock,
-    identity::{Caller, Identity},
+    identity::Identity,
     index::{Error as IndexError, SharedIndex},
     keys::Keys,
     log::{Error as LogError, SharedLog, Topic},
     partitions::Partitions,
     registry::{Administered, RegistryView},
+    server::auth::caller,
 };
 
 pub use grants::grant_info;
@@ -66,9 +67,9 @@ impl fmt::Debug for OperatorService {
 
 /// The path of the calling operator.
 fn operator<T>(request: &Request<T>) -> Result<String, Refusal> {
-    let caller = request.extensions().get::<Caller>().ok_or_else(|| Refusal::new(Reason::NoIdentity))?;
-    match &caller.identity {
-        Identity::Operator(_) => Ok(caller.identity.to_string()),
+    let identity = caller(request)?.identity;
+    match &identity {
+        Identity::Operator(_) => Ok(identity.to_string()),
         _ => Err(Refusal::new(Reason::WrongRole)),
     }
 }
