@@ -101,7 +101,7 @@ pub fn decode(partition: &Partition, entry: &Entry, registry: &Registry, keys: &
         (Topic::Records(record_type), ContentType::Record) => {
             read_record(record_type, standing, &header, &text, registry, keys)
         }
-        (Topic::Records(_), ContentType::Stub) => read_stub(standing, &text),
+        (Topic::Records(_) | Topic::Quarantine, ContentType::Stub) => read_stub(standing, &text),
         (Topic::Quarantine, ContentType::Refused) => read_refused(standing, &header, &text),
         (Topic::Ledger, ContentType::Ledger) => read_look(standing, &text),
         (Topic::Registry, ContentType::Registry) => open_event(registry, entry)
@@ -195,6 +195,11 @@ fn read_refused(standing: Standing, header: &Header, text: &[u8]) -> Result<Inco
     hex::decode_to_slice(&refused.submission_id, &mut submission).map_err(|error| error.to_string())?;
     let mut append = append_row(&standing);
     append.submission_id = Some(submission);
+    if refused.version > 0 && !refused.record_id.is_empty() {
+        // A copy of the version that it claims to be: erasure finds it so.
+        append.record_id = Some(refused.record_id.clone());
+        append.version = Some(refused.version);
+    }
     let first_reason = refused.problems.first().map_or("internal", |problem| problem.reason.as_str()).to_owned();
     let row = QuarantineRow {
         id: refused.submission_id,

@@ -2,8 +2,9 @@
 //! ever has a hole.
 
 use bytes::Bytes;
+use weft_record::status::Event;
 
-use super::{IncomingRecord, Working, outcome};
+use super::{Working, outcome};
 use crate::{
     index::rows::{HeadRow, OutcomeRow, VersionRow},
     log::{EntryId, Partition},
@@ -11,27 +12,30 @@ use crate::{
 };
 
 impl Working {
-    /// Versions before this one that were erased and compacted away stand in the registry with all that replay needs.
-    pub(super) fn fill_erased(&mut self, incoming: &IncomingRecord, erased: &dyn Fn(&str, u64) -> Option<Erasure>) {
+    /// Versions that stood before `offset`, were erased and then compacted away, stand up from the registry's word: so what follows is
+    /// judged against the same head as when they were still there.
+    pub fn fill_erased(
+        &mut self,
+        record_id: &str,
+        (partition, offset): (&Partition, u64),
+        erased: &dyn Fn(&str, u64) -> Option<Erasure>,
+    ) {
         loop {
-            let head = self.heads.get(&incoming.record_id).map_or(0, |head| head.version);
-            if head + 1 >= incoming.version {
-                return;
-            }
-            match erased(&incoming.record_id, head + 1) {
-                Some(erasure) => self.erased_version(&erasure, &incoming.standing.partition),
-                None => return,
+            let head = self.heads.get(record_id).map_or(0, |head| head.version);
+            match erased(record_id, head + 1) {
+                Some(erasure) if erasure.offset < offset && self.stand_up(&erasure, partition) => {}
+                _ => return,
             }
         }
     }
 
-    /// Stands an erased version up from the registry's word. Its stub brings its place when it comes.
-    pub fn erased_version(&mut self, erasure: &Erasure, partition: &Partition) {
+    /// Whether the version was not there and is now. Its stub brings its place when it comes.
+    fn stand_up(&mut self, erasure: &Erasure, partition: &Partition) -> bool {
         let Some((content_digest, substance_digest, submission_id)) = erasure.digests() else {
-            return;
+            return false;
         };
         if self.digests.contains_key(&(erasure.record_id.clone(), erasure.version)) {
-            return;
+            return false;
         }
         self.digests.insert((erasure.record_id.clone(), erasure.version), content_digest);
         self.rows.versions.push(VersionRow {
@@ -58,6 +62,7 @@ impl Working {
             entry_id: EntryId([0; 16]),
             envelope: Bytes::new(),
         });
+        let gap = self.heads.get(&erasure.record_id).and_then(|head| head.gap_version);
         self.set_head(HeadRow {
             record_id: erasure.record_id.clone(),
             record_type: erasure.record_type.clone(),
@@ -66,8 +71,14 @@ impl Working {
             status: erasure.status.clone(),
             frozen: erasure.frozen,
             suspended: erasure.suspended,
-            gap_version: None,
+            gap_version: gap.filter(|gap| *gap > erasure.version),
         });
+        // It had holders, if it did not take away: nobody knows them any more, but those before it ended with it.
+        if !erasure.event.parse::<Event>().is_ok_and(Event::takes_away) {
+            self.rows.ended_spans.push((erasure.record_id.clone(), erasure.version));
+        }
+        let closed = (erasure.department.clone(), erasure.record_id.clone(), erasure.version);
+        self.rows.closed_quarantine.push(closed);
         let row = OutcomeRow {
             submission_id,
             outcome: outcome::INDEXED.into(),
@@ -81,5 +92,6 @@ impl Working {
         };
         self.outcomes.insert(submission_id, row.clone());
         self.rows.outcomes.push(row);
+        true
     }
 }

@@ -101,6 +101,8 @@ impl Working {
 
     /// Applies one sealed record. `erased` finds a version that the registry says was erased.
     pub fn record(&mut self, incoming: &IncomingRecord, erased: &dyn Fn(&str, u64) -> Option<Erasure>) {
+        let place = (&incoming.standing.partition, incoming.standing.offset);
+        self.fill_erased(&incoming.record_id, place, erased);
         // An outcome from quarantine does not stand in the way: this entry came through the door.
         let repeated = self.outcomes.get(&incoming.submission_id).is_some_and(|row| {
             row.partition.topic == incoming.standing.partition.topic
@@ -110,7 +112,6 @@ impl Working {
             self.rows.appends.push(incoming.append_row(false));
             return;
         }
-        self.fill_erased(incoming, erased);
         let head = self.heads.get(&incoming.record_id).map_or(0, |head| head.version);
         if let Some(digest) = self.digests.get(&(incoming.record_id.clone(), incoming.version)) {
             if *digest == incoming.content_digest {

@@ -182,6 +182,10 @@ impl Follower {
 
     /// Takes the lease if it is free and works under it until it is lost.
     async fn hold(&self, partition: &Partition) -> Result<(), Error> {
+        if partition.topic.compacted() {
+            // What compaction emptied stands in the registry: the view must not be behind it.
+            self.registry.confirm().await;
+        }
         let Some(mut position) = self.lease(partition).await? else {
             return Ok(());
         };
@@ -223,6 +227,10 @@ impl Follower {
             return Ok(0);
         };
         let to = last.offset + 1;
+        if to - position.next > entries.len() as u64 {
+            // Compaction emptied offsets since: the erasures that allowed it are in the log before now.
+            self.registry.confirm().await;
+        }
         self.await_registry(&partition, &entries).await?;
         let rows = self.apply(&partition, &entries).await?;
         let recent = remember(&position.recent, &entries);
@@ -259,6 +267,11 @@ impl Follower {
             .iter()
             .filter_map(|(_, incoming)| match incoming {
                 Incoming::Record(record) => Some(record.query()),
+                Incoming::Stub { stub, .. } => Some(crate::index::KnownQuery {
+                    record_id: stub.record_id.clone(),
+                    version: stub.version,
+                    submission_id: [0; 32],
+                }),
                 Incoming::Refused { submission, .. } => {
                     Some(crate::index::KnownQuery { record_id: String::new(), version: 0, submission_id: *submission })
                 }
@@ -307,8 +320,8 @@ fn take(
     match incoming {
         Incoming::Record(record) => working.record(&record, erased),
         Incoming::Stub { stub, append } => {
-            if let Some(erasure) = erased(&stub.record_id, stub.version) {
-                working.erased_version(&erasure, partition);
+            if matches!(partition.topic, Topic::Records(_)) {
+                working.fill_erased(&stub.record_id, (partition, entry.offset), erased);
             }
             working.rows.stubs.push(Stub { record_id: stub.record_id, version: stub.version, append });
         }

@@ -117,6 +117,10 @@ impl Follower {
         else {
             return Ok(false);
         };
+        if !matches!(lost.partition.topic, Topic::Records(_)) {
+            // What was refused at the door only claims to be that version.
+            return Ok(false);
+        }
         let query = KnownQuery { record_id: record_id.clone(), version, submission_id };
         let known = self.index.known(&[query]).await?;
         if known.outcomes.iter().any(|row| row.submission_id == submission_id && row.outcome != outcome::PENDING) {
