@@ -59,6 +59,7 @@ const CASES: &[Case] = cases![
     commits::what_is_known_is_told,
     commits::outcomes_rank,
     commits::stubs_take_the_place_of_a_version,
+    commits::an_erasure_leaves_what_a_rebuild_makes,
     commits::everything_is_there_after_reopening,
     commits::many_partitions_at_once,
     looks::by_record,

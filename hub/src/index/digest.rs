@@ -33,7 +33,7 @@ struct Table {
     content_key: Option<&'static str>,
 }
 
-/// `positions` without leases; `versions` without the offset that a rewind goes by. Not here: what only undoes (`lost`,
+/// `positions` without leases and without the remembered entries, of which compaction takes some away; `versions` without the offset that a rewind goes by. Not here: what only undoes (`lost`,
 /// `replaced_outcomes`), `registry_floor`, which does not come from the log.
 const TABLES: &[Table] = &[
     Table {
@@ -190,7 +190,7 @@ const TABLES: &[Table] = &[
     },
     Table {
         name: "positions",
-        columns: &[place("topic"), place("partition_no"), place("next_offset"), place("recent"), place("is_current")],
+        columns: &[place("topic"), place("partition_no"), place("next_offset"), place("is_current")],
         key: "topic, partition_no",
         content_key: None,
     },

@@ -291,7 +291,9 @@ pub struct Rows {
     pub ledger: Vec<LedgerRow>,
     /// Inserted; an existing one stays.
     pub alarms: Vec<AlarmRow>,
-    /// A stub took a version's place: its row becomes `erased` with the stub's key, place, id and envelope.
+    /// A stub took an entry's place. Done last. The entry's append goes, with its outcome (unless that made the version), its quarantine and
+    /// its alarm of a conflict. Under the version's own key, the version becomes `erased` with the stub's place, id and envelope and
+    /// without validity, and its holders and identifiers go: just what a rebuild makes of the registry's erasure and the stub.
     pub stubs: Vec<Stub>,
 }
 

@@ -4,14 +4,17 @@ use futures::future::join_all;
 use super::{
     Factory, everything,
     fixtures::{
-        OWNER, Writer, alarm, at_record, entry_id, hash, head, indexed, ledger, ledger_append, ledger_partition, look,
+        OWNER, TYPE, Writer, alarm, at_record, entry_id, hash, head, indexed, ledger, ledger_append, ledger_partition, look,
         merge, outcome, quarantine, quarantine_partition, records, refused, time, version,
     },
     fresh,
 };
-use crate::index::{
-    Advance, Error, KnownQuery,
-    rows::{AppendRow, OutcomeRow, Rows, Stub},
+use crate::{
+    index::{
+        Advance, By, Error, KnownQuery, LookUp,
+        rows::{AppendRow, OutcomeRow, QuarantineRow, Rows, Stub, VersionRow},
+    },
+    log::EntryId,
 };
 
 pub(super) async fn a_stale_commit_writes_nothing(factory: &dyn Factory) {
@@ -238,4 +241,76 @@ pub(super) async fn many_partitions_at_once(factory: &dyn Factory) {
     let append = ledger_append(&row);
     looker.commit(1, &Rows { ledger: vec![row], appends: vec![append], ..Rows::default() }).await;
     assert_eq!(everything(&*index).await, everything(&*other).await);
+}
+
+/// A version with holders, other content under its number, and a later version; then both texts are overwritten. In a rebuild after
+/// compaction the first two entries are not there, and the version stands up from the registry.
+pub(super) async fn an_erasure_leaves_what_a_rebuild_makes(factory: &dyn Factory) {
+    let stub = |row: &VersionRow, offset: u64| Stub {
+        record_id: row.record_id.clone(),
+        version: row.version,
+        append: AppendRow {
+            partition: row.partition.clone(),
+            offset,
+            key: row.key.clone(),
+            entry_id: entry_id("stub", offset),
+            submission_id: None,
+            record_id: Some(row.record_id.clone()),
+            version: Some(row.version),
+            envelope: Some(Bytes::from(format!("stub {offset}"))),
+        },
+    };
+    let place = records(0);
+    let first = version(&place, "r1", 1, 0);
+    let other = VersionRow { submission_id: hash("other", 1), ..version(&place, "r1", 1, 1) };
+    let second = version(&place, "r1", 2, 2);
+    let stubs = Rows { stubs: vec![stub(&first, 3), stub(&other, 4)], ..Rows::default() };
+    let late = || indexed(&second, None, Some(&[2]), &[2]);
+    let clash = || Rows { alarms: vec![alarm(&place, 1)], ..refused(&other, "conflict", 1) };
+    let waiting = || Rows {
+        quarantine: vec![QuarantineRow { partition: place.clone(), ..quarantine("r1", 1, 1) }],
+        ..Rows::default()
+    };
+
+    let (_subject, lived) = fresh(factory).await;
+    let mut writer = Writer::new(&lived, place.clone()).await;
+    writer.commit(1, &indexed(&first, None, Some(&[1]), &[1])).await;
+    writer.commit(1, &merge([clash(), waiting()])).await;
+    writer.commit(1, &late()).await;
+    writer.commit(2, &stubs).await;
+
+    let (_subject, replayed) = fresh(factory).await;
+    let mut writer = Writer::new(&replayed, place.clone()).await;
+    let all = [indexed(&first, None, Some(&[1]), &[1]), clash(), waiting(), late(), stubs.clone()];
+    writer.commit(5, &merge(all)).await;
+
+    let (_subject, rebuilt) = fresh(factory).await;
+    let mut writer = Writer::new(&rebuilt, place.clone()).await;
+    let stood_up = VersionRow {
+        erased: true,
+        valid_from: None,
+        valid_until: None,
+        entry_id: EntryId([0; 16]),
+        envelope: Bytes::new(),
+        ..first.clone()
+    };
+    let stood_up = Rows { appends: Vec::new(), ..indexed(&stood_up, None, Some(&[]), &[]) };
+    writer.commit(3, &merge([stood_up, late()])).await;
+    writer.commit(2, &stubs).await;
+
+    for index in [&lived, &replayed, &rebuilt] {
+        let row = index.version("r1", 1).await.unwrap().unwrap();
+        assert!(row.erased && row.valid_from.is_none() && row.offset == 3);
+        assert_eq!(index.outcomes(&[other.submission_id]).await.unwrap(), [], "nothing is known of the other content");
+        assert_eq!(index.outcomes(&[first.submission_id]).await.unwrap().len(), 1);
+        assert_eq!(index.quarantine("", None, 9).await.unwrap(), []);
+        assert_eq!(index.alarms(9).await.unwrap(), []);
+        let by_holder = |number| {
+            let by = By::Holder { record_type: TYPE.into(), hash: hash("holder", number), after: None, limit: 9 };
+            look(&**index, LookUp { by, holder: None, as_of: None, version: None })
+        };
+        assert_eq!((by_holder(1).await.len(), by_holder(2).await.len()), (0, 1));
+    }
+    assert_eq!(everything(&*lived).await, everything(&*replayed).await, "in one batch");
+    assert_eq!(everything(&*lived).await, everything(&*rebuilt).await, "after compaction");
 }

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The digest over everything of [`sample`], the same on every engine.
-const SAMPLE: &str = "4d7a954d69568d1934ea02bd1e7ff811bb6ac710f727441875fff6a96bbf8d47";
+const SAMPLE: &str = "b6a9fb6f06a686f2d37701117e266fd4c8bb3a66a6d70a01d7bd56eeb6b4bb90";
 
 /// The digest over content of [`sample`].
 const SAMPLE_CONTENT: &str = "79e9529525ae4e6af10cb153ce60dceb5dae138c0d60972237d478ba31646f09";
@@ -104,7 +104,7 @@ const COLUMNS: &[(&str, &str)] = &[
         "I:entry_offset t:kind t:window_name t:request_id b:holder t:records t:department i:at_ms B:envelope B:entry_id",
     ),
     ("alarms", "T:alarm I:at_ms T:topic I:partition_no I:entry_offset T:detail T:id"),
-    ("positions", "I:next_offset T:recent F:is_current T:topic I:partition_no"),
+    ("positions", "I:next_offset F:is_current T:topic I:partition_no"),
 ];
 
 /// The rows to be changed, told from others of the table.

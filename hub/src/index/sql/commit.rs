@@ -11,7 +11,7 @@ use crate::{
     clock::Millis,
     index::{
         Advance, KeyedHash,
-        rows::{AppendRow, OutcomeRow, PositionRow, Rows},
+        rows::{AppendRow, OutcomeRow, PositionRow, Rows, Stub},
     },
     log::Partition,
 };
@@ -33,6 +33,7 @@ pub(super) async fn commit(engine: &dyn Engine, advance: &Advance, rows: &Rows) 
     batch(session_ref, &sql::CLOSE_QUARANTINE, closed).await?;
     batch(session_ref, &sql::INSERT_LEDGER, rows.ledger.iter().map(cells::of_ledger)).await?;
     batch(session_ref, &sql::INSERT_ALARMS, rows.alarms.iter().map(cells::of_alarm)).await?;
+    take_stubs(session_ref, &rows.stubs).await?;
     session.commit().await?;
     if !rows.stubs.is_empty() {
         engine.scrub().await?;
@@ -52,22 +53,9 @@ async fn take_position(session: &mut dyn Session, advance: &Advance) -> Result<(
     under_lease(session.run(&sql::ADVANCE, args).await?, &advance.partition)
 }
 
-/// Versions, the stubs in their places, and what is derived from them: heads and spans.
+/// Versions, and what is derived from them: heads and spans.
 async fn insert_versions(session: &mut dyn Session, rows: &Rows) -> Result<(), Error> {
     batch(session, &sql::INSERT_VERSIONS, rows.versions.iter().map(cells::of_version)).await?;
-    let stubs = || {
-        rows.stubs.iter().map(|stub| {
-            let append = AppendRow {
-                record_id: Some(stub.record_id.clone()),
-                version: Some(stub.version),
-                ..stub.append.clone()
-            };
-            cells::of_append(&append)
-        })
-    };
-    batch(session, &sql::ERASE_VERSIONS, stubs()).await?;
-    batch(session, &sql::REPLACE_APPENDS, stubs()).await?;
-    batch(session, &sql::INSERT_STUBS, stubs()).await?;
     let heads = last_of(&rows.heads, |row| row.record_id.clone());
     batch(session, &sql::UPSERT_HEADS, heads.into_iter().map(cells::of_head)).await?;
 
@@ -83,6 +71,37 @@ async fn insert_versions(session: &mut dyn Session, rows: &Rows) -> Result<(), E
         .iter()
         .map(|row| span(&ends, &row.record_id, &row.record_type, &row.identifier, row.from_version));
     batch(session, &sql::INSERT_IDENTIFIERS, identifiers).await?;
+    Ok(())
+}
+
+/// Stubs in the places of what they overwrite, last of all: they may overwrite what the same batch brought. What followed from an
+/// overwritten entry goes too, because after compaction a rebuild knows nothing of it; only the version itself stays, and the outcome
+/// that made it.
+async fn take_stubs(session: &mut dyn Session, stubs: &[Stub]) -> Result<(), Error> {
+    let place = |stub: &Stub| (stub.append.partition.clone(), stub.append.key.clone());
+    let last = last_of(stubs, place);
+    let stubs = || {
+        last.iter().map(|stub| {
+            let append = AppendRow {
+                record_id: Some(stub.record_id.clone()),
+                version: Some(stub.version),
+                ..stub.append.clone()
+            };
+            cells::of_append(&append)
+        })
+    };
+    for statement in [
+        &sql::ERASE_VERSIONS,
+        &sql::ERASE_HOLDERS,
+        &sql::ERASE_IDENTIFIERS,
+        &sql::FORGET_OUTCOMES,
+        &sql::FORGET_QUARANTINE,
+        &sql::FORGET_ALARMS,
+        &sql::REPLACE_APPENDS,
+        &sql::INSERT_STUBS,
+    ] {
+        batch(session, statement, stubs()).await?;
+    }
     Ok(())
 }
 

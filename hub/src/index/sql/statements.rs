@@ -154,6 +154,11 @@ statements! {
     UPSERT_OUTCOMES = include_str!("upsert_outcomes.sql"), 0, OUTCOMES;
     INSERT_APPENDS = include_str!("insert_appends.sql"), 0, APPENDS;
     ERASE_VERSIONS = include_str!("erase_versions.sql"), 0, APPENDS;
+    ERASE_HOLDERS = include_str!("erase_holders.sql"), 0, APPENDS;
+    ERASE_IDENTIFIERS = include_str!("erase_identifiers.sql"), 0, APPENDS;
+    FORGET_OUTCOMES = include_str!("forget_outcomes.sql"), 0, APPENDS;
+    FORGET_QUARANTINE = include_str!("forget_quarantine.sql"), 0, APPENDS;
+    FORGET_ALARMS = include_str!("forget_alarms.sql"), 0, APPENDS;
     REPLACE_APPENDS = include_str!("replace_appends.sql"), 0, APPENDS;
     INSERT_STUBS = include_str!("insert_stubs.sql"), 0, APPENDS;
     UPSERT_QUARANTINE = include_str!("upsert_quarantine.sql"), 0, QUARANTINE;
