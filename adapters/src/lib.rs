@@ -1,1 +1,43 @@
+//! The adapter beside a department's system: what the department exports becomes sealed records at the hub, without a
+//! change to that system.
+//!
+//! The way of a row, module by module:
+//!
+//! - [`source`]: where rows come from (a watched folder of CSV files)
+//! - [`mapping`]: a row becomes the draft of a record, or a list of what is wrong with it
+//! - [`order`]: which rows of a file speak of one record, and in which order they hold
+//! - [`change`]: what the draft means beside what was published: nothing, or one or two versions with their events
+//! - [`sealing`]: a version is sealed as the department
+//! - [`intake`]: these steps together, into the spool
+//! - [`spool`]: sealed versions are durable and encrypted until the hub told their outcome
+//! - [`link`]: to the hub and back: batches, receipts, outcomes
+//! - [`settle`]: what the hub's answers mean for the spool
+//! - [`heads`]: an empty state begins where the hub's heads stand
+//!
+//! Around them: [`config`], [`join`] (how an adapter becomes one), [`keys`] (what lies in the state directory),
+//! [`runner`] (the entry: [`run`], [`run_once`], [`check`], [`problems`]), [`problem`], [`clock`].
 
+pub mod change;
+pub mod clock;
+pub mod config;
+pub mod heads;
+pub mod intake;
+pub mod join;
+pub mod keys;
+pub mod link;
+pub mod mapping;
+pub mod order;
+pub mod problem;
+pub mod report;
+pub mod runner;
+pub mod sealing;
+pub mod settle;
+pub mod source;
+pub mod spool;
+mod text;
+
+pub use clock::Surroundings;
+pub use config::Config;
+pub use join::join;
+pub use report::{check, problems};
+pub use runner::{Summary, run, run_once};

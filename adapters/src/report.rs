@@ -1,0 +1,153 @@
+//! Looking without publishing: a dry run over what waits in the sources, and the open problems of a state.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use weft_record::{
+    catalogue::{Catalogue, RecordType},
+    status::{Event, Status},
+};
+
+use crate::{
+    change,
+    clock::Chance,
+    config::Config,
+    keys::Directory,
+    mapping::{Mapped, Mapper},
+    problem::{Reason, Refused, RowProblem},
+    runner::{Error, mapper, source},
+    sealing,
+    source::{Item, Next, RowsError, Source, Unit},
+    spool::{ProblemRow, Spool},
+};
+
+/// What a dry run found in one file.
+#[derive(Clone, Debug, Default)]
+pub struct FileReport {
+    /// The source.
+    pub source: String,
+    /// The file.
+    pub file: String,
+    /// Rows read.
+    pub rows: u64,
+    /// Rows mapped.
+    pub mapped: u64,
+    /// Rows that the hub would take as well: mapped, and right by the record type's schema, identifiers and rules.
+    pub valid: u64,
+    /// All that is wrong.
+    pub problems: Vec<RowProblem>,
+}
+
+/// Dry run: reads, maps and checks what waits in every source, file by file in turn; sends, moves and keeps nothing. A
+/// source whose files are not at rest yet is read as it stands.
+///
+/// # Errors
+/// The configuration or a mapping is wrong, or a source cannot be read.
+pub async fn check(config: &Config, now_second: i64) -> Result<Vec<FileReport>, Error> {
+    config.verify()?;
+    let catalogue = Catalogue::builtin()?;
+    let mut reports = Vec::new();
+    for source_config in &config.sources {
+        let mapper = mapper(&catalogue, source_config)?;
+        let of = catalogue.record_type(mapper.record_type());
+        let of = of.ok_or_else(|| sealing::Error::UnknownType(mapper.record_type().to_owned()))?;
+        let mut at_rest = source_config.clone();
+        at_rest.settle_ms = 0;
+        let mut source = source(&at_rest);
+        for (unit, unreadable) in units(source.as_mut()).await? {
+            let mut report =
+                FileReport { source: source_config.name.clone(), file: unit.name.clone(), ..FileReport::default() };
+            let read = match unreadable {
+                Some(refused) => Err(RowsError::Refused(refused)),
+                None => rows(source.as_ref(), &unit, &mapper, of, now_second, &mut report).await,
+            };
+            match read {
+                Ok(()) => {}
+                Err(RowsError::Refused(refused)) => report.problems.push(RowProblem::of_file(&unit.name, &refused)),
+                Err(RowsError::Failed(error)) => return Err(error.into()),
+            }
+            reports.push(report);
+        }
+    }
+    Ok(reports)
+}
+
+/// The units that wait. A source offers one until it is finished, and a dry run finishes none: only its first is seen.
+async fn units(source: &mut dyn Source) -> Result<Vec<(Unit, Option<Refused>)>, Error> {
+    Ok(match source.next().await? {
+        Next::Unit(unit) => vec![(unit, None)],
+        Next::Unreadable(unit, refused) => vec![(unit, Some(refused))],
+        Next::Later(_) | Next::Nothing => Vec::new(),
+    })
+}
+
+async fn rows(
+    source: &dyn Source,
+    unit: &Unit,
+    mapper: &Mapper,
+    of: &RecordType,
+    now_second: i64,
+    report: &mut FileReport,
+) -> Result<(), RowsError> {
+    let mut rows = source.rows(unit, mapper.columns()).await?;
+    while let Some(item) = rows.next().await? {
+        report.rows += 1;
+        match item {
+            Item::Bad(problem) => report.problems.push(problem.in_file(&unit.name)),
+            Item::Row(row) => match mapper.map(&row) {
+                Ok(mapped) => {
+                    report.mapped += 1;
+                    let problems = content_problems(of, &mapped, now_second);
+                    report.valid += u64::from(problems.iter().all(|problem| problem.note));
+                    report.problems.extend(problems.into_iter().map(|problem| problem.in_file(&unit.name)));
+                }
+                Err(problems) => report.problems.extend(problems.into_iter().map(|problem| problem.in_file(&unit.name))),
+            },
+        }
+    }
+    Ok(())
+}
+
+/// What the hub's door would say of the content of a row, as its first versions. Warnings come as notes.
+pub fn content_problems(of: &RecordType, mapped: &Mapped, now_second: i64) -> Vec<RowProblem> {
+    let line = mapped.line;
+    let steps = match change::steps(None, mapped.draft.intent, |_| true) {
+        Ok(steps) => steps,
+        Err(reason) => return vec![RowProblem::new(line, "", reason)],
+    };
+    let mut found = BTreeMap::new();
+    for step in steps {
+        let payload = sample_payload(of, mapped, step.event, step.state.status, now_second);
+        for problem in of.check_content(&payload, step.event) {
+            let mut row = RowProblem::new(line, problem.pointer.clone(), Reason::Rejected);
+            row.note = problem.warning;
+            row.zh = format!("[{}] {}", problem.reason, problem.zh);
+            row.en = format!("[{}] {}", problem.reason, problem.en);
+            found.entry((problem.pointer, problem.reason.as_str(), problem.rule)).or_insert(row);
+        }
+    }
+    found.into_values().collect()
+}
+
+fn sample_payload(of: &RecordType, mapped: &Mapped, event: Event, status: Status, iat: i64) -> serde_json::Value {
+    let mut payload = sealing::payload(&mapped.draft, status);
+    let name = &of.definition.name;
+    payload["iss"] = "https://hub.example/departments/dry-run".into();
+    payload["iat"] = iat.into();
+    payload["vct"] = of.vct("hub.example").into();
+    payload["record"]["id"] = format!("{name}.dry-run.{}", "a".repeat(26)).into();
+    payload["record"]["version"] = 1.into();
+    payload["event"] = event.as_str().into();
+    payload
+}
+
+/// The open problems of an adapter's state, also while it runs.
+///
+/// # Errors
+/// There is no state in `directory`, or it cannot be read.
+pub async fn problems(directory: &Directory, chance: Arc<dyn Chance>) -> Result<Vec<ProblemRow>, Error> {
+    let key = directory.spool_key()?;
+    let spool = Spool::look(&directory.spool(), &key, chance).await?;
+    let problems = spool.problems(None).await?;
+    spool.close().await;
+    Ok(problems)
+}

@@ -1,0 +1,321 @@
+//! The entry: sources are watched, rows mapped and sealed, the spool sent, certificates renewed.
+
+mod feed;
+
+use std::{fmt::Debug, sync::Arc, time::Duration};
+
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+use weft_record::catalogue::Catalogue;
+
+use crate::{
+    clock::Surroundings,
+    config::{self, Config, SourceConfig, SourceKind},
+    heads,
+    intake::{self, Intake},
+    join,
+    keys::{self, Directory},
+    link::{Endpoint, Link, Pace, Publisher},
+    mapping::{Fault, Mapper},
+    sealing::{self, Sealer},
+    settle::Tally,
+    source::{self, Source, file::FileSource},
+    spool::{self, ProblemRow, Spool},
+};
+use feed::{Fed, Feed};
+
+/// Who is told how far the work is. Called from the middle of the work: it must return at once.
+pub trait Progress: Send + Sync + Debug {
+    /// So many rows of a unit were read and mapped.
+    fn read(&self, source: &str, unit: &str, rows: u64, mapped: u64);
+    /// So much was answered by the hub.
+    fn answered(&self, tally: Tally);
+}
+
+/// Nobody is told.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Progress for Silent {
+    fn read(&self, _: &str, _: &str, _: u64, _: u64) {}
+    fn answered(&self, _: Tally) {}
+}
+
+/// Why an adapter stops.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// The configuration names another department or adapter than the identity.
+    #[error("the configuration is for {configured}, the identity is {identity}")]
+    WrongIdentity {
+        /// Department and name of the configuration.
+        configured: String,
+        /// The identity of the state directory.
+        identity: String,
+    },
+    /// Mappings that do not fit their record types.
+    #[error("{}", faults(.0))]
+    Mapping(Vec<Fault>),
+    /// The compiled-in catalogue.
+    #[error(transparent)]
+    Catalogue(#[from] weft_record::catalogue::Error),
+    /// The state directory.
+    #[error(transparent)]
+    Keys(#[from] keys::Error),
+    /// The spool.
+    #[error(transparent)]
+    Spool(#[from] spool::Error),
+    /// Taking rows in.
+    #[error(transparent)]
+    Intake(#[from] intake::Error),
+    /// Sealing.
+    #[error(transparent)]
+    Sealing(#[from] sealing::Error),
+    /// A source that cannot be read, where nothing waits for a better time.
+    #[error(transparent)]
+    Source(#[from] source::Error),
+    /// It was told to stop before it was done.
+    #[error("stopped before everything was answered")]
+    Stopped,
+}
+
+fn faults(faults: &[Fault]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// What one run did.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    /// Rows read.
+    pub rows: u64,
+    /// Rows mapped to a record.
+    pub mapped: u64,
+    /// Receipts.
+    pub published: u64,
+    /// Refused at the door.
+    pub rejected: u64,
+    /// Outcomes `indexed`.
+    pub indexed: u64,
+    /// Outcomes `duplicate`.
+    pub duplicate: u64,
+    /// Outcomes `quarantined`.
+    pub quarantined: u64,
+    /// Waiting for their key to be accepted.
+    pub held: u64,
+    /// What is wrong with which line; refusals of the hub too.
+    pub problems: Vec<ProblemRow>,
+}
+
+/// An adapter, put together.
+struct Adapter {
+    config: Config,
+    directory: Directory,
+    surroundings: Surroundings,
+    intake: Intake,
+    link: Arc<Link>,
+    publisher: Arc<Publisher>,
+    feeds: Vec<Feed>,
+    /// Keeps the state directory for this process.
+    _identity: keys::Identity,
+    _lock: std::fs::File,
+}
+
+/// The mapper of a source.
+pub(crate) fn mapper(catalogue: &Catalogue, source: &SourceConfig) -> Result<Mapper, Error> {
+    let name = &source.mapping.record_type;
+    let of = catalogue.record_type(name).ok_or_else(|| sealing::Error::UnknownType(name.clone()))?;
+    Mapper::new(&source.mapping, of).map_err(Error::Mapping)
+}
+
+/// The source that a configuration describes.
+pub(crate) fn source(config: &SourceConfig) -> Box<dyn Source> {
+    match config.kind {
+        SourceKind::File => Box::new(FileSource::new(
+            config.name.clone(),
+            config.folder.clone(),
+            config.pattern.clone(),
+            config.encoding,
+            config.settle(),
+        )),
+    }
+}
+
+impl Adapter {
+    async fn open(config: Config, surroundings: Surroundings) -> Result<Self, Error> {
+        config.verify()?;
+        let catalogue = Arc::new(Catalogue::builtin()?);
+        let directory = Directory::new(&config.state_dir);
+        let keys = directory.open()?;
+        let identity = keys.identity;
+        if (&identity.department, &identity.adapter) != (&config.department, &config.name) {
+            let configured = format!("{}/{}", config.department, config.name);
+            return Err(Error::WrongIdentity { configured, identity: identity.identity });
+        }
+        let chance = surroundings.chance.clone();
+        let spool = Spool::open(&directory.spool(), &keys.spool, chance.clone()).await?;
+        let names = (identity.department.as_str(), identity.hub_name.as_str());
+        let sealer = Arc::new(Sealer::new(names, keys.sealing, &keys.secret, catalogue.clone(), chance.clone())?);
+        let intake = Intake { spool, sealer, clock: surroundings.clock.clone() };
+        let mut feeds = Vec::new();
+        for source_config in &config.sources {
+            let mapper = mapper(&catalogue, source_config)?;
+            let limits = config.limits.clone();
+            let progress = surroundings.progress.clone();
+            let (source, poll) = (source(source_config), source_config.poll());
+            feeds.push(Feed { source, mapper, intake: intake.clone(), limits, poll, progress });
+        }
+        let endpoints = config.hub.iter().filter_map(|endpoint| Endpoint::parse(endpoint)).collect();
+        let link = Arc::new(Link::new(endpoints, directory.clone()));
+        let publisher = Arc::new(Publisher {
+            link: link.clone(),
+            intake: intake.clone(),
+            chance,
+            progress: surroundings.progress.clone(),
+            pace: Pace::default(),
+            tally: Mutex::new(Tally::default()),
+        });
+        let _lock = keys.lock;
+        Ok(Self { config, directory, surroundings, intake, link, publisher, feeds, _identity: identity, _lock })
+    }
+
+    /// The hub's heads of every record type are here before the first version of it is made.
+    async fn take_over_heads(&self, stop: &CancellationToken) -> Result<(), Error> {
+        for source in &self.config.sources {
+            let record_type = &source.mapping.record_type;
+            let mut failures = 0_u32;
+            while !heads::known(&self.intake.spool, record_type).await? {
+                let asked = async {
+                    let channel = self.link.connect().await?;
+                    heads::take_over(channel, &self.intake.spool, record_type).await
+                };
+                match asked.await {
+                    Ok(_) => break,
+                    Err(heads::Error::Spool(error)) => return Err(error.into()),
+                    Err(heads::Error::Link(error)) => tracing::warn!(%error, record_type, "the hub's heads are not here yet"),
+                }
+                self.link.failed();
+                failures += 1;
+                let pause = crate::link::pause(self.publisher.pace, failures, self.surroundings.chance.as_ref());
+                tokio::select! {
+                    () = stop.cancelled() => return Err(Error::Stopped),
+                    () = tokio::time::sleep(pause) => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Renews the certificate when its time has come; looked at every hour.
+    async fn renew(&self, stop: &CancellationToken) {
+        loop {
+            let now = self.surroundings.clock.now().as_second();
+            let due = join::renew_from(&self.directory).map(|from| now >= from);
+            let renewed = match due {
+                Ok(true) => join::renew(&self.link, &self.directory).await.map(|()| tracing::info!("certificate renewed")),
+                Ok(false) => Ok(()),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = renewed {
+                tracing::error!(%error, "the certificate could not be renewed");
+            }
+            if let Err(error) = self.intake.spool.purge(now * 1_000).await {
+                tracing::error!(%error, "the spool could not be tidied");
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(Duration::from_secs(3_600)) => {}
+            }
+        }
+    }
+}
+
+/// Runs an adapter until `stop`: watches its sources and publishes what changes. Returns when what is under way stands
+/// still; everything taken in is durable in the spool.
+///
+/// # Errors
+/// Configuration, identity or mapping do not fit, or the spool failed. A hub or source that cannot be reached is no
+/// error: it is tried again.
+pub async fn run(config: Config, surroundings: Surroundings, stop: CancellationToken) -> Result<(), Error> {
+    let mut adapter = Adapter::open(config, surroundings).await?;
+    let feeds = std::mem::take(&mut adapter.feeds);
+    let taken = adapter.take_over_heads(&stop).await;
+    if matches!(taken, Err(Error::Stopped)) {
+        return Ok(());
+    }
+    taken?;
+    let inner = stop.child_token();
+    let publish = async {
+        let ended = adapter.publisher.run(&inner).await;
+        inner.cancel();
+        ended.map_err(Error::from)
+    };
+    let feed = async {
+        let watched = feeds.into_iter().map(|feed| {
+            let inner = &inner;
+            async move {
+                let ended = feed.watch(inner).await;
+                if ended.is_err() {
+                    inner.cancel();
+                }
+                ended
+            }
+        });
+        futures::future::join_all(watched).await.into_iter().collect::<Result<Vec<()>, _>>()
+    };
+    let (published, fed, ()) = tokio::join!(publish, feed, adapter.renew(&inner));
+    adapter.intake.spool.close().await;
+    fed?;
+    published
+}
+
+/// Works off what waits in the sources now, publishes it, waits for every outcome, and tells what came of it. A
+/// submission whose key is not accepted yet is not waited for.
+///
+/// # Errors
+/// As [`run`]; and `Stopped` when `stop` came first: what was taken in is in the spool and goes on at the next run.
+pub async fn run_once(config: Config, surroundings: Surroundings, stop: CancellationToken) -> Result<Summary, Error> {
+    let mut adapter = Adapter::open(config, surroundings).await?;
+    let feeds = std::mem::take(&mut adapter.feeds);
+    adapter.take_over_heads(&stop).await?;
+    let inner = stop.child_token();
+    let work = async {
+        let mut fed = Fed::default();
+        for mut feed in feeds {
+            fed.add(feed.work_off(&inner).await?);
+        }
+        while adapter.intake.spool.counts().await?.under_way() > 0 {
+            tokio::select! {
+                () = inner.cancelled() => return Err(Error::Stopped),
+                () = adapter.intake.spool.settled() => {}
+            }
+        }
+        Ok(fed)
+    };
+    let work = async {
+        let fed = work.await;
+        inner.cancel();
+        fed
+    };
+    let (published, fed) = tokio::join!(adapter.publisher.run(&inner), work);
+    published?;
+    let fed = fed?;
+    let tally = *adapter.publisher.tally.lock().await;
+    let mut problems = Vec::new();
+    for unit in &fed.units {
+        problems.extend(adapter.intake.spool.problems(Some(unit)).await?);
+    }
+    adapter.intake.spool.close().await;
+    Ok(Summary {
+        rows: fed.rows,
+        mapped: fed.mapped,
+        published: tally.published,
+        rejected: tally.rejected,
+        indexed: tally.indexed,
+        duplicate: tally.duplicate,
+        quarantined: tally.quarantined,
+        held: tally.held,
+        problems,
+    })
+}

@@ -1,0 +1,318 @@
+//! One source at work: unit after unit, row after row, into the spool.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Error, Progress};
+use crate::{
+    config::Limits,
+    intake::{Intake, Taken},
+    mapping::{Mapped, Mapper},
+    order::{self, Count, Key, Plan, Sequence, Turn},
+    problem::{Reason, Refused, RowProblem, report_csv},
+    source::{Ending, Item, Next, Row, RowsError, Source, Unit},
+    spool::{Digest, Origin, Writes},
+};
+
+/// Rows that become durable together.
+const TOGETHER: usize = 256;
+
+/// A source and what its rows become.
+#[derive(Debug)]
+pub(super) struct Feed {
+    pub(super) source: Box<dyn Source>,
+    pub(super) mapper: Mapper,
+    pub(super) intake: Intake,
+    pub(super) limits: Limits,
+    pub(super) poll: Duration,
+    pub(super) progress: Arc<dyn Progress>,
+}
+
+/// What was taken in.
+#[derive(Debug, Default)]
+pub(super) struct Fed {
+    pub(super) rows: u64,
+    pub(super) mapped: u64,
+    pub(super) units: Vec<Digest>,
+}
+
+impl Fed {
+    pub(super) fn add(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.mapped += other.mapped;
+        self.units.extend(other.units);
+    }
+}
+
+/// One unit being worked off.
+struct Work {
+    unit: Unit,
+    digest: Digest,
+    plan: Plan,
+    sequence: Sequence<Mapped>,
+    rows: u64,
+    mapped: u64,
+}
+
+/// Why a unit is left.
+enum Left {
+    Refused(Refused),
+    Source(crate::source::Error),
+    Ours(Error),
+    Stopped,
+}
+
+impl From<RowsError> for Left {
+    fn from(error: RowsError) -> Self {
+        match error {
+            RowsError::Refused(refused) => Self::Refused(refused),
+            RowsError::Failed(error) => Self::Source(error),
+        }
+    }
+}
+
+impl<E: Into<Error>> From<E> for Left {
+    fn from(error: E) -> Self {
+        Self::Ours(error.into())
+    }
+}
+
+impl Feed {
+    /// Works off the source until told to stop.
+    pub(super) async fn watch(mut self, stop: &CancellationToken) -> Result<(), Error> {
+        while !stop.is_cancelled() {
+            if let Err(error) = self.work_off(stop).await {
+                match error {
+                    Error::Stopped => return Ok(()),
+                    Error::Source(error) => tracing::warn!(%error, "the source cannot be read now"),
+                    error => return Err(error),
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(self.poll) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Works off all that waits now.
+    pub(super) async fn work_off(&mut self, stop: &CancellationToken) -> Result<Fed, Error> {
+        let mut fed = Fed::default();
+        loop {
+            let (unit, unreadable) = match self.source.next().await? {
+                Next::Unit(unit) => (unit, None),
+                Next::Unreadable(unit, refused) => (unit, Some(refused)),
+                Next::Nothing => return Ok(fed),
+                Next::Later(wait) => {
+                    tokio::select! {
+                        () = stop.cancelled() => return Err(Error::Stopped),
+                        () = tokio::time::sleep(wait) => continue,
+                    }
+                }
+            };
+            let digest = Intake::unit(&unit.digest, &self.mapper.digest());
+            let ended = match unreadable {
+                Some(refused) => Err(Left::Refused(refused)),
+                None => self.unit(&unit, digest, stop).await,
+            };
+            match ended {
+                Ok(work) => {
+                    fed.rows += work.rows;
+                    fed.mapped += work.mapped;
+                }
+                // Written to while it was read: it is read again when it rests.
+                Err(Left::Refused(refused)) if refused.reason == Reason::ChangedWhileRead => continue,
+                Err(Left::Refused(refused)) => self.refuse(&unit, digest, &refused).await?,
+                Err(Left::Source(error)) => return Err(error.into()),
+                Err(Left::Ours(error)) => return Err(error),
+                Err(Left::Stopped) => return Err(Error::Stopped),
+            }
+            fed.units.push(digest);
+        }
+    }
+
+    async fn unit(&mut self, unit: &Unit, digest: Digest, stop: &CancellationToken) -> Result<Work, Left> {
+        let mut work = Work {
+            unit: unit.clone(),
+            digest,
+            plan: Plan::default(),
+            sequence: Sequence::default(),
+            rows: 0,
+            mapped: 0,
+        };
+        if self.intake.spool.unit_done(&digest).await? {
+            let told = RowProblem::new(0, "", Reason::AlreadyDone).in_file(&unit.name);
+            self.source.finish(unit, Ending::Done { report: report_csv(&[told]) }).await?;
+            return Ok(work);
+        }
+        work.plan = self.plan(unit, stop).await?;
+        let mut rows = self.source.rows(unit, self.mapper.columns()).await?;
+        loop {
+            let mut chunk = Vec::with_capacity(TOGETHER);
+            while chunk.len() < TOGETHER {
+                match rows.next().await? {
+                    Some(item) => chunk.push(item),
+                    None => break,
+                }
+            }
+            if chunk.is_empty() {
+                break;
+            }
+            self.room(stop).await?;
+            self.chunk(&mut work, chunk).await?;
+            self.progress.read(self.source.name(), &unit.name, work.rows, work.mapped);
+        }
+        let now_ms = self.intake.clock.now().as_millisecond();
+        let (name, spool) = (self.source.name(), &self.intake.spool);
+        spool.finish_unit(name, &digest, &unit.name, work.rows, work.mapped, now_ms).await?;
+        let report = self.report(&digest).await?;
+        self.source.finish(unit, Ending::Done { report }).await?;
+        tracing::info!(source = self.source.name(), rows = work.rows, mapped = work.mapped, "a unit was worked off");
+        Ok(work)
+    }
+
+    /// Reads the unit for its keys, and again for the places of those that stand more than once.
+    async fn plan(&self, unit: &Unit, stop: &CancellationToken) -> Result<Plan, Left> {
+        let mut count = Count::new(self.limits.max_rows);
+        self.each_place(unit, stop, |key, _, row| count.add(key, row.line)).await?;
+        let repeated: HashSet<Key> = count.repeated();
+        let mut plan = Plan::default();
+        if !repeated.is_empty() {
+            let mut add = |key, order, row: &Row| {
+                if repeated.contains(&key) {
+                    plan.add(key, order, row);
+                }
+                Ok(())
+            };
+            self.each_place(unit, stop, &mut add).await?;
+        }
+        Ok(plan.sorted())
+    }
+
+    async fn each_place(
+        &self,
+        unit: &Unit,
+        stop: &CancellationToken,
+        mut each: impl FnMut(Key, Option<i64>, &Row) -> Result<(), Refused>,
+    ) -> Result<(), Left> {
+        let mut rows = self.source.rows(unit, self.mapper.columns()).await?;
+        while let Some(item) = rows.next().await? {
+            if stop.is_cancelled() {
+                return Err(Left::Stopped);
+            }
+            let Item::Row(row) = item else { continue };
+            if let Some((natural_key, order)) = self.mapper.place(&row) {
+                each(order::key(&natural_key), order, &row).map_err(Left::Refused)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the spool has room: a hub that is away stops the reading, not the disk.
+    async fn room(&self, stop: &CancellationToken) -> Result<(), Left> {
+        loop {
+            if stop.is_cancelled() {
+                return Err(Left::Stopped);
+            }
+            let counts = self.intake.spool.counts().await?;
+            if counts.under_way() + counts.held < self.limits.max_waiting {
+                return Ok(());
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(Duration::from_millis(200)) => {}
+            }
+        }
+    }
+
+    /// Takes a handful of items in; all that comes of them is durable together.
+    async fn chunk(&self, work: &mut Work, chunk: Vec<Item>) -> Result<(), Left> {
+        let mut writes = self.intake.spool.begin().await?;
+        for item in chunk {
+            work.rows += 1;
+            match item {
+                Item::Bad(problem) => self.tell(&mut writes, work, None, problem).await?,
+                Item::Row(row) => self.row(&mut writes, work, row).await?,
+            }
+        }
+        self.intake.spool.commit(writes).await?;
+        Ok(())
+    }
+
+    async fn row(&self, writes: &mut Writes, work: &mut Work, row: Row) -> Result<(), Left> {
+        let place = self.mapper.place(&row);
+        let record_id = match &place {
+            Some((natural_key, _)) => Some(self.intake.sealer.record_id(self.mapper.record_type(), natural_key)?),
+            None => None,
+        };
+        let mapped = match self.mapper.map(&row) {
+            Ok(mapped) => {
+                work.mapped += 1;
+                Some(mapped)
+            }
+            Err(problems) => {
+                for problem in problems {
+                    self.tell(writes, work, record_id.as_deref(), problem).await?;
+                }
+                None
+            }
+        };
+        let (Some((natural_key, _)), Some(record_id)) = (place, record_id) else { return Ok(()) };
+        let key = order::key(&natural_key);
+        let rank = match work.plan.turn(key, row.line) {
+            Turn::Version(rank) => rank,
+            Turn::Duplicate => {
+                let told = RowProblem::new(row.line, "", Reason::DuplicateRow).as_note();
+                return self.tell(writes, work, Some(&record_id), told).await;
+            }
+            Turn::Superseded => {
+                let told = RowProblem::new(row.line, "", Reason::SupersededInFile);
+                return self.tell(writes, work, Some(&record_id), told).await;
+            }
+        };
+        let ready = work.sequence.offer(&work.plan, key, rank, mapped).map_err(Left::Refused)?;
+        for (rank, mapped) in ready {
+            self.take(writes, work, &record_id, rank, &mapped).await?;
+        }
+        Ok(())
+    }
+
+    async fn take(&self, writes: &mut Writes, work: &Work, id: &str, rank: usize, row: &Mapped) -> Result<(), Left> {
+        let source = self.source.name().to_owned();
+        let origin = Origin { source, unit: work.digest, file: work.unit.name.clone(), line: row.line };
+        let rank = i64::try_from(rank).unwrap_or(i64::MAX);
+        let taken = self.intake.take(writes, (self.mapper.record_type(), id), row, rank, &origin).await?;
+        if let Taken::Not(reason) = taken {
+            self.tell(writes, work, Some(id), RowProblem::new(row.line, "", reason)).await?;
+        }
+        Ok(())
+    }
+
+    async fn tell(&self, writes: &mut Writes, work: &Work, id: Option<&str>, problem: RowProblem) -> Result<(), Left> {
+        let problem = problem.in_file(&work.unit.name);
+        let now_ms = self.intake.clock.now().as_millisecond();
+        self.intake.spool.add_problem(writes, (self.source.name(), &work.digest), id, &problem, now_ms).await?;
+        Ok(())
+    }
+
+    async fn report(&self, digest: &Digest) -> Result<String, Error> {
+        let problems: Vec<RowProblem> =
+            self.intake.spool.problems(Some(digest)).await?.into_iter().map(|row| row.problem).collect();
+        Ok(if problems.is_empty() { String::new() } else { report_csv(&problems) })
+    }
+
+    /// The unit as a whole was refused: it is put aside with its report, and stands among the problems.
+    async fn refuse(&mut self, unit: &Unit, digest: Digest, refused: &Refused) -> Result<(), Error> {
+        let problem = RowProblem::of_file(&unit.name, refused);
+        let now_ms = self.intake.clock.now().as_millisecond();
+        let mut writes = self.intake.spool.begin().await?;
+        self.intake.spool.add_problem(&mut writes, (self.source.name(), &digest), None, &problem, now_ms).await?;
+        self.intake.spool.commit(writes).await?;
+        let report = self.report(&digest).await?;
+        tracing::warn!(source = self.source.name(), reason = %refused.reason, line = refused.line, "a unit was refused");
+        self.source.finish(unit, Ending::Failed { report }).await?;
+        Ok(())
+    }
+}

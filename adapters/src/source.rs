@@ -1,0 +1,165 @@
+//! Where rows come from. One seam, a file per kind of source.
+
+pub mod file;
+
+#[cfg(any(test, feature = "test-util"))]
+pub mod contract;
+mod delimited;
+mod encoding;
+mod heading;
+
+use std::{fmt::Debug, time::Duration};
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+use crate::problem::{Refused, RowProblem};
+
+/// One thing to work off: a file, an answer of a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unit {
+    /// What people call it: a file's name without its folder. Never a value of a record.
+    pub name: String,
+    /// SHA-256 of its bytes.
+    pub digest: [u8; 32],
+    /// What the source tells this content from later content of the same name by.
+    pub(crate) stamp: Stamp,
+}
+
+/// What must not change while a unit is read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub(crate) bytes: u64,
+    pub(crate) modified_ns: i128,
+    pub(crate) encoding: encoding::Encoding,
+}
+
+/// What a source has to offer now.
+#[derive(Debug)]
+pub enum Next {
+    /// This is to be worked off.
+    Unit(Unit),
+    /// This cannot be read at all: finish it as failed.
+    Unreadable(Unit, Refused),
+    /// Something is there that is not complete yet: ask again after this time.
+    Later(Duration),
+    /// Nothing.
+    Nothing,
+}
+
+/// One row: the cells of the columns that were asked for, in the order in which they were asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The line where the row begins, from 1, title lines counted.
+    pub line: u64,
+    /// The cells, as they stand in the source.
+    pub cells: Vec<String>,
+}
+
+/// What stands at one place of a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// A row.
+    Row(Row),
+    /// Something that is no row; the next one may be.
+    Bad(RowProblem),
+}
+
+/// The rows of a unit on their way. Dropping it stops the reading.
+#[derive(Debug)]
+pub struct Rows {
+    receiver: mpsc::Receiver<Result<Vec<Item>, RowsError>>,
+    ready: std::vec::IntoIter<Item>,
+}
+
+impl Rows {
+    fn new(receiver: mpsc::Receiver<Result<Vec<Item>, RowsError>>) -> Self {
+        Self { receiver, ready: Vec::new().into_iter() }
+    }
+
+    /// The next row, in the source's order; `None` at the end.
+    ///
+    /// # Errors
+    /// The unit is refused from here on, or cannot be read.
+    pub async fn next(&mut self) -> Result<Option<Item>, RowsError> {
+        loop {
+            if let Some(item) = self.ready.next() {
+                return Ok(Some(item));
+            }
+            match self.receiver.recv().await {
+                Some(chunk) => self.ready = chunk?.into_iter(),
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
+/// Why the rows of a unit end early.
+#[derive(Debug, thiserror::Error)]
+pub enum RowsError {
+    /// The unit's own fault: it is finished as failed.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The reading failed: it is tried again later.
+    #[error(transparent)]
+    Failed(#[from] Error),
+}
+
+/// How a unit ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All of its rows are durable in the spool, or stand in the report (CSV; empty when there is nothing to tell).
+    Done {
+        /// The report.
+        report: String,
+    },
+    /// The unit as a whole was refused.
+    Failed {
+        /// The report.
+        report: String,
+    },
+}
+
+/// A source that cannot be worked now: our trouble or the machine's, tried again later.
+#[derive(Debug, thiserror::Error)]
+#[error("source {source_name} cannot be read: {what}")]
+pub struct Error {
+    /// The source's name.
+    pub source_name: String,
+    /// The step that failed.
+    pub what: &'static str,
+    /// Why.
+    #[source]
+    pub cause: std::io::Error,
+}
+
+/// A department's data, row by row.
+///
+/// Every implementation passes the suite in `contract`:
+/// - **Order**: units come oldest first, rows in the order of the unit, and a second reading gives the same rows.
+/// - **Resume**: a unit is offered until it is finished, whatever was read of it before; a finished one never again.
+/// - **Bounded memory**: however long a unit, only a fixed number of rows is held; reading waits for its reader.
+/// - **Clean stop**: dropping `Rows` ends the reading and leaves the unit as it was.
+#[async_trait]
+pub trait Source: Send + Sync + Debug {
+    /// The source's name, as configured.
+    fn name(&self) -> &str;
+
+    /// The unit to work off now. Idempotent until `finish`.
+    ///
+    /// # Errors
+    /// The source cannot be reached; try again later.
+    async fn next(&mut self) -> Result<Next, Error>;
+
+    /// The rows of `unit` from the first, with the cells of `columns`.
+    ///
+    /// # Errors
+    /// The unit is refused (no such columns), or cannot be read.
+    async fn rows(&self, unit: &Unit, columns: &[String]) -> Result<Rows, RowsError>;
+
+    /// Takes the unit away. Durable when it returns; may be repeated after a crash.
+    ///
+    /// # Errors
+    /// It could not be taken away; it will be offered again.
+    async fn finish(&mut self, unit: &Unit, ending: Ending) -> Result<(), Error>;
+}

@@ -1,0 +1,240 @@
+//! What an adapter must not lose: one SQLite file in the state directory, values encrypted, every call durable when it
+//! returns.
+//!
+//! - this module: opening, facts, units
+//! - `records`: where each record stands, here and at the hub
+//! - `submissions`: sealed versions from `ready` to `released`
+//! - `problems`: what is wrong with which line
+//! - `vault`: the encryption
+
+mod problems;
+mod records;
+mod submissions;
+mod vault;
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use sqlx::{
+    Sqlite, SqlitePool, Transaction,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use tokio::sync::Notify;
+
+pub use problems::ProblemRow;
+pub use records::{Record, Standing};
+pub use submissions::{Counts, Ended, NewSubmission, Origin, Outgoing, Pending};
+
+use crate::clock::Chance;
+use vault::Vault;
+
+/// How long sealed bytes are kept after their outcome: so long a restored hub can ask for them.
+pub const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// A digest: of a unit, a submission, a substance.
+pub type Digest = [u8; 32];
+
+/// The spool cannot be worked. Nothing that it acknowledged is lost.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database failed (disk full, file damaged, in use).
+    #[error("the spool's database failed")]
+    Database(#[from] sqlx::Error),
+    /// A text does not decrypt under this key, or is not what was written at its place.
+    #[error("the spool is damaged or belongs to another key")]
+    Damaged,
+    /// The key is unusable, or no random bytes could be had.
+    #[error("the spool cannot encrypt")]
+    Key,
+}
+
+impl From<serde_json::Error> for Error {
+    fn from(_: serde_json::Error) -> Self {
+        Self::Damaged
+    }
+}
+
+/// The spool. Clones are handles of the same one.
+#[derive(Clone, Debug)]
+pub struct Spool {
+    pool: SqlitePool,
+    vault: Vault,
+    /// Told when there is something to send.
+    ready: Arc<Notify>,
+    /// Told when answers were settled.
+    settled: Arc<Notify>,
+}
+
+/// Writes that become durable together.
+pub type Writes = Transaction<'static, Sqlite>;
+
+impl Spool {
+    /// Opens or makes the spool at `path`. What was on its way when the process ended is `ready` again.
+    ///
+    /// # Errors
+    /// The file cannot be opened, or was written under another key.
+    pub async fn open(path: &Path, key: &[u8; 32], chance: Arc<dyn Chance>) -> Result<Self, Error> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(Duration::from_secs(10))
+            .pragma("secure_delete", "on");
+        // One connection: writers take turns, and none ever finds the database locked.
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(Duration::from_secs(120))
+            .connect_with(options)
+            .await?;
+        sqlx::raw_sql(include_str!("spool/schema.sql")).execute(&pool).await?;
+        let spool = Self { pool, vault: Vault::new(key, chance)?, ready: Arc::new(Notify::new()), settled: Arc::default() };
+        spool.prove_key().await?;
+        spool.back_to_ready().await?;
+        Ok(spool)
+    }
+
+    /// Opens a spool to look at while an adapter may be working on it: nothing is changed.
+    ///
+    /// # Errors
+    /// There is no such file, or it was written under another key.
+    pub async fn look(path: &Path, key: &[u8; 32], chance: Arc<dyn Chance>) -> Result<Self, Error> {
+        let options = SqliteConnectOptions::new().filename(path).create_if_missing(false);
+        let options = options.busy_timeout(Duration::from_secs(10)).pragma("query_only", "on");
+        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+        let spool = Self { pool, vault: Vault::new(key, chance)?, ready: Arc::default(), settled: Arc::default() };
+        spool.prove_key().await?;
+        Ok(spool)
+    }
+
+    /// A text written at the first opening must decrypt: another key would otherwise show only later.
+    async fn prove_key(&self) -> Result<(), Error> {
+        match self.fact("key").await? {
+            Some(locked) => {
+                let locked = hex::decode(locked).map_err(|_| Error::Damaged)?;
+                self.vault.unlock(b"meta.key", &locked).map(drop)
+            }
+            None => {
+                let locked = self.vault.lock(b"meta.key", b"weft")?;
+                self.set_fact("key", &hex::encode(locked)).await
+            }
+        }
+    }
+
+    /// Begins writes that become durable together at `commit`.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn begin(&self) -> Result<Writes, Error> {
+        Ok(self.pool.begin().await?)
+    }
+
+    /// Makes writes durable and wakes the sender.
+    ///
+    /// # Errors
+    /// The database failed: none of the writes happened, or all did and the answer was lost; repeating them is safe.
+    pub async fn commit(&self, writes: Writes) -> Result<(), Error> {
+        writes.commit().await?;
+        self.ready.notify_one();
+        Ok(())
+    }
+
+    /// Returns when there may be something new to send.
+    pub async fn woken(&self) {
+        self.ready.notified().await;
+    }
+
+    /// Says that answers of the hub were settled.
+    pub fn tell_settled(&self) {
+        self.settled.notify_one();
+    }
+
+    /// Returns when answers of the hub were settled since the last call. For one waiter.
+    pub async fn settled(&self) {
+        self.settled.notified().await;
+    }
+
+    /// A fact about the state as a whole.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn fact(&self, name: &str) -> Result<Option<String>, Error> {
+        let sql = "-- fact\nSELECT value FROM meta WHERE name = ?";
+        Ok(sqlx::query_scalar(sql).bind(name).fetch_optional(&self.pool).await?)
+    }
+
+    /// Notes a fact.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn set_fact(&self, name: &str, value: &str) -> Result<(), Error> {
+        let sql = "-- set_fact\nINSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+        sqlx::query(sql).bind(name).bind(value).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Whether a unit was worked off under this mapping.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn unit_done(&self, unit: &Digest) -> Result<bool, Error> {
+        let sql = "-- unit_done\nSELECT 1 FROM units WHERE unit = ?";
+        let found: Option<i64> = sqlx::query_scalar(sql).bind(&unit[..]).fetch_optional(&self.pool).await?;
+        Ok(found.is_some())
+    }
+
+    /// Notes that a unit was worked off: all of its rows are durable here, or stand among the problems. Problems of
+    /// earlier units of the same source whose record could not be told are closed: their rows were replaced.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn finish_unit(
+        &self,
+        source: &str,
+        unit: &Digest,
+        name: &str,
+        rows: u64,
+        mapped: u64,
+        now_ms: i64,
+    ) -> Result<(), Error> {
+        let mut writes = self.begin().await?;
+        let sql = "-- finish_unit\nINSERT OR IGNORE INTO units (unit, name, rows, mapped, done_ms) VALUES (?, ?, ?, ?, ?)";
+        sqlx::query(sql)
+            .bind(&unit[..])
+            .bind(name)
+            .bind(rows.cast_signed())
+            .bind(mapped.cast_signed())
+            .bind(now_ms)
+            .execute(&mut *writes)
+            .await?;
+        let sql = "-- finish_unit_close
+            UPDATE problems SET closed_ms = ? WHERE source = ? AND unit <> ? AND record_id IS NULL AND closed_ms IS NULL";
+        sqlx::query(sql).bind(now_ms).bind(source).bind(&unit[..]).execute(&mut *writes).await?;
+        self.commit(writes).await
+    }
+
+    /// Removes what is kept no longer: sealed bytes seven days after they ended, problems 90 days after they closed.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn purge(&self, now_ms: i64) -> Result<(), Error> {
+        let kept = i64::try_from(KEPT.as_millis()).unwrap_or(i64::MAX);
+        let sql = "-- purge_submissions
+            DELETE FROM submissions WHERE stage IN ('released', 'refused', 'abandoned') AND touched_ms < ?";
+        sqlx::query(sql).bind(now_ms - kept).execute(&self.pool).await?;
+        let sql = "-- purge_problems\nDELETE FROM problems WHERE closed_ms < ?";
+        sqlx::query(sql).bind(now_ms - 90 * 24 * 3_600_000).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Closes the file after the last write.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+fn digest(bytes: Vec<u8>) -> Result<Digest, Error> {
+    bytes.try_into().map_err(|_| Error::Damaged)
+}
+
+#[cfg(test)]
+mod tests;

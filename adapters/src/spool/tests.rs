@@ -1,0 +1,172 @@
+use tempfile::TempDir;
+use weft_record::status::{State, Status};
+
+use super::*;
+use crate::{
+    clock::SystemChance,
+    mapping::{Draft, Intent},
+};
+
+const STATE: State = State { status: Status::Valid, frozen: false, suspended: false };
+
+struct Place(TempDir);
+
+impl Place {
+    async fn open(&self) -> Spool {
+        Spool::open(&self.0.path().join("spool.db"), &[3; 32], Arc::new(SystemChance)).await.unwrap()
+    }
+}
+
+fn place() -> Place {
+    Place(tempfile::tempdir().unwrap())
+}
+
+fn submission(number: u8, record_id: &str, version: u64) -> NewSubmission {
+    let draft = Draft {
+        valid_from: None,
+        valid_until: None,
+        holders: Vec::new(),
+        fields: serde_json::Map::new(),
+        intent: Intent::Is(Status::Valid),
+    };
+    NewSubmission {
+        id: [number; 32],
+        record_id: record_id.into(),
+        record_type: "business-licence".into(),
+        version,
+        state: STATE,
+        substance: [number; 32],
+        draft,
+        sealed: vec![number; 1_000],
+        origin: Origin { source: "s".into(), unit: [9; 32], file: "a.csv".into(), line: u64::from(number) },
+    }
+}
+
+async fn add(spool: &Spool, submissions: &[NewSubmission]) {
+    let mut writes = spool.begin().await.unwrap();
+    for submission in submissions {
+        spool.add(&mut writes, submission, 1).await.unwrap();
+    }
+    spool.commit(writes).await.unwrap();
+}
+
+async fn ids(spool: &Spool) -> Vec<u8> {
+    spool.next_batch(100, 1 << 20, 2).await.unwrap().iter().map(|outgoing| outgoing.id[0]).collect()
+}
+
+#[tokio::test]
+async fn what_was_committed_is_there_after_every_reopening_and_nothing_else() {
+    let place = place();
+    let spool = place.open().await;
+    add(&spool, &[submission(1, "r", 1), submission(2, "r", 2)]).await;
+    let mut writes = spool.begin().await.unwrap();
+    spool.add(&mut writes, &submission(3, "r", 3), 1).await.unwrap();
+    drop(writes);
+    spool.close().await;
+    let spool = place.open().await;
+    let batch = spool.next_batch(100, 1 << 20, 2).await.unwrap();
+    assert_eq!(batch.iter().map(|outgoing| outgoing.sealed[0]).collect::<Vec<_>>(), [1, 2]);
+    assert!(ids(&spool).await.is_empty(), "sent once");
+    spool.close().await;
+    let spool = place.open().await;
+    assert_eq!(ids(&spool).await, [1, 2], "sent without an answer, so sent again, in order");
+    let mut writes = spool.begin().await.unwrap();
+    assert!(spool.receipted(&mut writes, &[1; 32], 3).await.unwrap());
+    assert!(!spool.receipted(&mut writes, &[1; 32], 3).await.unwrap(), "no news");
+    spool.commit(writes).await.unwrap();
+    spool.close().await;
+    let spool = place.open().await;
+    assert_eq!(spool.counts().await.unwrap(), Counts { ready: 1, receipted: 1, ..Counts::default() });
+    assert_eq!(spool.awaited(0, 10).await.unwrap().len(), 1);
+    assert_eq!(spool.send_again(3, 4).await.unwrap(), 0);
+    assert_eq!(spool.send_again(4, 5).await.unwrap(), 1, "without an outcome for too long");
+    assert_eq!(ids(&spool).await, [1, 2]);
+}
+
+#[tokio::test]
+async fn released_bytes_stay_seven_days_for_a_restored_hub() {
+    let place = place();
+    let spool = place.open().await;
+    add(&spool, &[submission(1, "r", 1)]).await;
+    assert_eq!(ids(&spool).await, [1]);
+    let mut writes = spool.begin().await.unwrap();
+    spool.end(&mut writes, &[1; 32], "released", 1_000).await.unwrap();
+    spool.commit(writes).await.unwrap();
+    let day = 24 * 3_600_000;
+    spool.purge(6 * day).await.unwrap();
+    let of = |name: &str| vec![name.to_owned()];
+    assert_eq!(spool.resend(&of("real-estate-title"), 0, 2_000).await.unwrap(), 0);
+    assert_eq!(spool.resend(&of("business-licence"), 1_001, 2_000).await.unwrap(), 0);
+    assert_eq!(spool.resend(&of("business-licence"), 1_000, 2_000).await.unwrap(), 1);
+    assert_eq!(spool.next_batch(1, 1, 3).await.unwrap()[0].sealed, vec![1; 1_000]);
+    let mut writes = spool.begin().await.unwrap();
+    spool.end(&mut writes, &[1; 32], "released", 1_000).await.unwrap();
+    spool.commit(writes).await.unwrap();
+    spool.purge(8 * day).await.unwrap();
+    assert_eq!(spool.resend(&of("business-licence"), 0, 2_000).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn batches_keep_to_count_and_bytes_and_one_always_goes() {
+    let place = place();
+    let spool = place.open().await;
+    let many: Vec<NewSubmission> = (1..=10).map(|number| submission(number, "r", u64::from(number))).collect();
+    add(&spool, &many).await;
+    assert_eq!(spool.next_batch(3, 1 << 20, 2).await.unwrap().len(), 3);
+    assert_eq!(spool.next_batch(100, 2_500, 2).await.unwrap().len(), 2);
+    assert_eq!(spool.next_batch(100, 1, 2).await.unwrap().len(), 1);
+    assert_eq!(ids(&spool).await, [7, 8, 9, 10]);
+}
+
+#[tokio::test]
+async fn another_key_does_not_open_it_and_moved_bytes_do_not_decrypt() {
+    let place = place();
+    let spool = place.open().await;
+    add(&spool, &[submission(1, "r", 1), submission(2, "r", 2)]).await;
+    spool.close().await;
+    let path = place.0.path().join("spool.db");
+    let other = Spool::open(&path, &[4; 32], Arc::new(SystemChance)).await;
+    assert!(matches!(other, Err(Error::Damaged)));
+    let spool = place.open().await;
+    let sql = "UPDATE submissions SET sealed = (SELECT sealed FROM submissions WHERE seq = 1) WHERE seq = 2";
+    sqlx::query(sql).execute(&spool.pool).await.unwrap();
+    assert!(matches!(spool.next_batch(10, 1 << 20, 2).await, Err(Error::Damaged)));
+}
+
+#[tokio::test]
+async fn a_head_of_the_hub_is_taken_over_and_keeps_what_is_under_way() {
+    let place = place();
+    let spool = place.open().await;
+    let head = |version| Standing { version, state: Some(STATE), substance: Some([5; 32]) };
+    let mut writes = spool.begin().await.unwrap();
+    spool.take_head(&mut writes, "a", "business-licence", head(4)).await.unwrap();
+    let mut busy = Record::new("b", "business-licence");
+    (busy.head, busy.tip) = (head(1), head(3));
+    spool.put_record(&mut writes, &busy).await.unwrap();
+    spool.take_head(&mut writes, "b", "business-licence", head(2)).await.unwrap();
+    let a = spool.record(&mut writes, "a").await.unwrap().unwrap();
+    assert_eq!((a.head.version, a.tip.version), (4, 4));
+    let b = spool.record(&mut writes, "b").await.unwrap().unwrap();
+    assert_eq!((b.head.version, b.tip.version), (2, 3));
+}
+
+#[tokio::test]
+async fn problems_are_kept_once_and_closed_when_the_record_is_indexed() {
+    use crate::problem::{Reason, RowProblem};
+    let place = place();
+    let spool = place.open().await;
+    let problem = RowProblem::new(7, "成立日期", Reason::DateImpossible).in_file("a.csv").value("2019-02-29", false);
+    let mut writes = spool.begin().await.unwrap();
+    for expected in [true, false] {
+        let added = spool.add_problem(&mut writes, ("s", &[9; 32]), Some("r"), &problem, 5).await.unwrap();
+        assert_eq!(added, expected);
+    }
+    spool.commit(writes).await.unwrap();
+    let open = spool.problems(None).await.unwrap();
+    assert_eq!((open.len(), &open[0].problem), (1, &problem));
+    let mut writes = spool.begin().await.unwrap();
+    spool.close_problems(&mut writes, "r", &[8; 32], 6).await.unwrap();
+    spool.commit(writes).await.unwrap();
+    assert!(spool.problems(None).await.unwrap().is_empty());
+    assert_eq!(spool.problems(Some(&[9; 32])).await.unwrap().len(), 1, "of its own file it is still told");
+}
