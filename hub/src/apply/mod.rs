@@ -14,7 +14,7 @@ mod tests;
 
 pub use incoming::{IncomingRecord, Standing};
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use weft_record::{
     problem::Problem,
@@ -291,7 +291,7 @@ impl Working {
 
     /// An entry of the quarantine topic: a submission that was refused at the door.
     pub fn refused(&mut self, row: QuarantineRow, submission: SubmissionId, first_reason: &str, append: AppendRow) {
-        if !self.outcomes.contains_key(&submission) {
+        if let Entry::Vacant(place) = self.outcomes.entry(submission) {
             let outcome = OutcomeRow {
                 submission_id: submission,
                 outcome: outcome::QUARANTINED.into(),
@@ -303,7 +303,7 @@ impl Working {
                 offset: row.offset,
                 at: row.at,
             };
-            self.outcomes.insert(submission, outcome.clone());
+            place.insert(outcome.clone());
             self.rows.outcomes.push(outcome);
         }
         self.rows.quarantine.push(row);

@@ -18,7 +18,8 @@ background:#efece4}a{color:#7a3b1d}@media(prefers-color-scheme:dark){body{color:
 a{color:#e0a483}td,th{border-color:#4a4f58}}\n";
 
 pub(super) async fn style() -> Response {
-    ([(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "public, max-age=3600")], STYLE).into_response()
+    ([(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "public, max-age=3600")], STYLE)
+        .into_response()
 }
 
 pub(super) async fn index() -> Html<String> {
@@ -33,7 +34,8 @@ pub(super) async fn index() -> Html<String> {
 }
 
 pub(super) async fn reasons() -> Html<String> {
-    let items: String = names().iter().map(|name| format!("<li><a href=\"/errors/{name}\">{name}</a></li>\n")).collect();
+    let items: String =
+        names().iter().map(|name| format!("<li><a href=\"/errors/{name}\">{name}</a></li>\n")).collect();
     page("原因代码 · reasons", &format!("<h1>原因代码 · reasons</h1>\n<ul>\n{items}</ul>\n"))
 }
 
@@ -221,7 +223,9 @@ mod tests {
 
     #[test]
     fn markdown_becomes_html_and_nothing_slips_through() {
-        let made = html("# a\n\n| x | `y` |\n|---|---|\n| 1 | 2 |\n\nsee [b](b.md) & <script>\n\n- one\n- two\n\n```text\n<b>`\n```\n");
+        let made = html(
+            "# a\n\n| x | `y` |\n|---|---|\n| 1 | 2 |\n\nsee [b](b.md) & <script>\n\n- one\n- two\n\n```text\n<b>`\n```\n",
+        );
         assert_eq!(
             made,
             "<h1>a</h1>\n<table>\n<tr><td>x</td><td><code>y</code></td></tr>\n<tr><td>1</td><td>2</td></tr>\n</table>\n\

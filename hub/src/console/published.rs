@@ -55,7 +55,8 @@ fn metadata(registry: &Registry, department: &str) -> Option<Value> {
 /// A record type (SD-JWT VC, "Type Metadata"), with the JSON Schema of the processed payload.
 pub(super) async fn record_type(State(served): Shared, Path((name, version)): Path<(String, String)>) -> Response {
     let registry = served.console.registry.snapshot();
-    let number = version.strip_prefix('v').filter(|number| !number.starts_with('0')).and_then(|number| number.parse().ok());
+    let number =
+        version.strip_prefix('v').filter(|number| !number.starts_with('0')).and_then(|number| number.parse().ok());
     let found = number.and_then(|number| registry.catalogue().record_type_version(&name, number));
     match (found, registry.hub_name.as_deref()) {
         (Some(record_type), Some(hub)) => published(&type_metadata(record_type, hub)),

@@ -95,10 +95,13 @@ impl Console {
         let age = |at: Millis| boot.saturating_sub(at);
         match (appended.failing(), appended.stored, appended.failed) {
             (true, stored, Some(failed)) => {
-                let since = stored.map_or_else(|| "none was stored".into(), |at| format!("one was stored {} ms ago", age(at)));
+                let since =
+                    stored.map_or_else(|| "none was stored".into(), |at| format!("one was stored {} ms ago", age(at)));
                 Err(format!("the last append failed {} ms ago; {since}", age(failed)))
             }
-            (_, Some(stored), _) => Ok(format!("the topic ends at {end}; the last append was stored {} ms ago", age(stored))),
+            (_, Some(stored), _) => {
+                Ok(format!("the topic ends at {end}; the last append was stored {} ms ago", age(stored)))
+            }
             _ => Ok(format!("the topic ends at {end}; nothing was appended since the start")),
         }
     }
@@ -144,14 +147,22 @@ impl Console {
     fn certificate_check(&self) -> Check {
         let left = self.certificate_left();
         let hours = left.div_euclid(3_600_000);
-        Check::new("certificate", left > DAY_MS, format!("the server certificate ends in {hours} h; more than 24 are needed"))
+        Check::new(
+            "certificate",
+            left > DAY_MS,
+            format!("the server certificate ends in {hours} h; more than 24 are needed"),
+        )
     }
 
     /// Neither seam has a clock of its own to compare with: only a clock that is surely wrong can be told.
     fn clock_check(&self) -> Check {
         let behind = self.keys.created_at.saturating_sub(self.clock.now());
         if behind > 0 {
-            return Check::new("clock", false, format!("the clock stands {behind} ms before the key directory was made"));
+            return Check::new(
+                "clock",
+                false,
+                format!("the clock stands {behind} ms before the key directory was made"),
+            );
         }
         Check::new("clock", true, "after the key directory was made; no other clock is known to compare with")
     }

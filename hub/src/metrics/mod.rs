@@ -130,7 +130,11 @@ impl Metrics {
     fn register(&mut self) {
         let registry = &mut self.registry;
         registry.register("submissions", "What the door said to submissions", self.submissions.clone());
-        registry.register("outcomes", "What became of submissions, as this instance applied them", self.outcomes.clone());
+        registry.register(
+            "outcomes",
+            "What became of submissions, as this instance applied them",
+            self.outcomes.clone(),
+        );
         registry.register("looks", "Looks, by the word that answered", self.looks.clone());
         registry.register("refusals", "Requests refused, by reason", self.refusals.clone());
         registry.register_with_unit(
@@ -146,7 +150,11 @@ impl Metrics {
             Unit::Seconds,
             self.look_seconds.clone(),
         );
-        registry.register("index_lag_entries", "Entries of the log that the index has not followed yet", self.lag.clone());
+        registry.register(
+            "index_lag_entries",
+            "Entries of the log that the index has not followed yet",
+            self.lag.clone(),
+        );
         registry.register_with_unit(
             "registry_age",
             "Time since the registry view was known to be at the log's end",

@@ -4,8 +4,8 @@ use futures::future::join_all;
 use super::{
     Factory, everything,
     fixtures::{
-        OWNER, TYPE, Writer, alarm, at_record, entry_id, hash, head, indexed, ledger, ledger_append, ledger_partition, look,
-        merge, outcome, quarantine, quarantine_partition, records, refused, time, version,
+        OWNER, TYPE, Writer, alarm, at_record, entry_id, hash, head, indexed, ledger, ledger_append, ledger_partition,
+        look, merge, outcome, quarantine, quarantine_partition, records, refused, time, version,
     },
     fresh,
 };
