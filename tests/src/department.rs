@@ -73,6 +73,8 @@ pub struct Heard {
     pub answers: HashMap<Vec<u8>, submission_answer::Kind>,
     /// Outcomes by submission.
     pub outcomes: HashMap<Vec<u8>, v1::Outcome>,
+    /// How long it took until the last answer, from the stream's beginning.
+    pub receipts_took: Duration,
 }
 
 impl Heard {
@@ -201,19 +203,21 @@ async fn hear(
     heard: &mut Heard,
     count: usize,
 ) -> Result<(), tonic::Status> {
-    let mut answered = 0;
-    loop {
-        let receipts = heard.answers.values().filter(|one| matches!(one, submission_answer::Kind::Receipt(_))).count();
-        if answered >= count && heard.outcomes.len() >= receipts {
-            return Ok(());
-        }
+    let began = tokio::time::Instant::now();
+    let (mut answered, mut receipts) = (0, 0);
+    while answered < count || heard.outcomes.len() < receipts {
         let Some(response) = answers.message().await? else {
             return Err(tonic::Status::unavailable("the stream ended early"));
         };
         match response.kind {
             Some(Kind::Answer(batch)) => {
                 answered += batch.answers.len();
-                heard.answers.extend(batch.answers.into_iter().filter_map(|one| Some((one.submission_id, one.kind?))));
+                heard.receipts_took = began.elapsed();
+                for (id, kind) in batch.answers.into_iter().filter_map(|one| Some((one.submission_id, one.kind?))) {
+                    let is_receipt = matches!(kind, submission_answer::Kind::Receipt(_));
+                    let is_new = heard.answers.insert(id, kind).is_none();
+                    receipts += usize::from(is_receipt && is_new);
+                }
             }
             Some(Kind::Outcome(outcome)) => {
                 heard.outcomes.insert(outcome.submission_id.clone(), outcome);
@@ -221,6 +225,7 @@ async fn hear(
             Some(Kind::Resend(_)) | None => {}
         }
     }
+    Ok(())
 }
 
 /// A fresh sealing key.
