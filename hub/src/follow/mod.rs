@@ -25,7 +25,7 @@ use crate::{
     },
     keys::Keys,
     log::{Entry, Error as LogError, Partition, ReadLimit, SharedLog, Topic},
-    registry::{RegistryView, event::Erasure},
+    registry::{Registry, RegistryView, event::Erasure},
 };
 
 /// How long a lease lasts; it is renewed at a third of that.
@@ -49,6 +49,9 @@ pub enum Error {
     /// The log could not be appended to during a repair.
     #[error("re-append failed: {0}")]
     Append(#[from] crate::log::AppendError),
+    /// Reading entries panicked: a defect of ours.
+    #[error("entries could not be read: {0}")]
+    Decode(String),
     /// Index and log disagree: the log was cut off behind this position.
     #[error("{0} was cut off")]
     Cut(Partition),
@@ -261,11 +264,10 @@ impl Follower {
 
     async fn apply(&self, partition: &Partition, entries: &[Entry]) -> Result<Rows, Error> {
         let registry = self.registry.snapshot();
-        let incoming: Vec<(&Entry, Incoming)> =
-            entries.iter().map(|entry| (entry, decode::decode(partition, entry, &registry, &self.keys))).collect();
+        let incoming = self.decode(partition, entries, &registry).await?;
         let queries: Vec<_> = incoming
             .iter()
-            .filter_map(|(_, incoming)| match incoming {
+            .filter_map(|incoming| match incoming {
                 Incoming::Record(record) => Some(record.query()),
                 Incoming::Stub { stub, .. } => Some(crate::index::KnownQuery {
                     record_id: stub.record_id.clone(),
@@ -282,7 +284,7 @@ impl Follower {
         let mut working = Working::new(known);
         let erased = |record_id: &str, version: u64| registry.erasures.get(&(record_id.to_owned(), version)).cloned();
         let mut displaced = Vec::new();
-        for (entry, incoming) in incoming {
+        for (entry, incoming) in entries.iter().zip(incoming) {
             if let Incoming::Foreign { .. } = &incoming
                 && let Some(key) = entry.key.as_deref().filter(|_| partition.topic.compacted())
             {
@@ -294,6 +296,20 @@ impl Follower {
             self.append_again(partition, &key).await?;
         }
         Ok(working.into_rows())
+    }
+
+    /// Envelopes and seals cost processor time: they are opened beside the tasks that serve connections.
+    async fn decode(
+        &self,
+        partition: &Partition,
+        entries: &[Entry],
+        registry: &Arc<Registry>,
+    ) -> Result<Vec<Incoming>, Error> {
+        let (partition, entries) = (partition.clone(), entries.to_vec());
+        let (registry, keys) = (Arc::clone(registry), Arc::clone(&self.keys));
+        let decode_all =
+            move || entries.iter().map(|entry| decode::decode(&partition, entry, &registry, &keys)).collect::<Vec<_>>();
+        tokio::task::spawn_blocking(decode_all).await.map_err(|error| Error::Decode(error.to_string()))
     }
 
     /// Somebody wrote past the hub under a key of ours: compaction would take our entry away, so it is appended again.
