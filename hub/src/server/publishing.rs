@@ -42,6 +42,8 @@ pub const BATCH_BYTES: usize = 3 << 20;
 const IN_FLIGHT: usize = 4;
 /// Submissions whose outcomes a stream waits for at most.
 const WATCHED: usize = 50_000;
+/// How often it is asked whether the caller of a stream without batches is still in force.
+const IDLE: Duration = Duration::from_secs(5);
 /// How many outcomes are asked for at a time.
 const OUTCOMES: usize = 1000;
 
@@ -104,7 +106,7 @@ impl Publishing {
         let ended = loop {
             let next = tokio::select! {
                 next = requests.message() => next,
-                () = tokio::time::sleep(Duration::from_secs(5)) => match self.authenticator.still_in_force(&caller) {
+                () = tokio::time::sleep(IDLE) => match self.authenticator.still_in_force(&caller) {
                     Ok(()) => continue,
                     Err(refusal) => break Some(refusal),
                 },
@@ -133,8 +135,21 @@ impl Publishing {
             let _ = out.send(Err(refusal.into())).await;
             outcomes.abort();
         } else {
-            // The adapter sends no more; it still gets the outcomes of what it sent, as long as it listens.
-            let _ = outcomes.await;
+            self.only_outcomes(&caller, outcomes, &out).await;
+        }
+    }
+
+    /// The adapter sends no more; it still gets the outcomes of what it sent, as long as it listens and is in force.
+    async fn only_outcomes(&self, caller: &Caller, mut outcomes: tokio::task::JoinHandle<()>, out: &Out) {
+        loop {
+            tokio::select! {
+                _ = &mut outcomes => return,
+                () = tokio::time::sleep(IDLE) => {}
+            }
+            if let Err(refusal) = self.authenticator.still_in_force(caller) {
+                let _ = out.send(Err(refusal.into())).await;
+                return outcomes.abort();
+            }
         }
     }
 
