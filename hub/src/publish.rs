@@ -26,6 +26,9 @@ use crate::{
 /// Open quarantine entries a sender may have; above it, what would be refused is not taken.
 pub const QUARANTINE_PER_SENDER: u64 = 10_000;
 
+/// How long "unknown key" waits for the registry to be confirmed before the sender is told to try again.
+const CONFIRM_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// What the door says to one submission.
 #[derive(Clone, Debug)]
 pub enum Answer {
@@ -89,8 +92,9 @@ impl Publisher {
     async fn judge_and_append(&self, sender: &Sender, batch: Vec<Vec<u8>>) -> Vec<Answer> {
         let accepted_at = self.clock.now();
         let asked = batch.len();
-        let Some((registry, judged)) = self.verify(sender, batch, accepted_at).await else {
-            return vec![Answer::Retry(Refusal::new(Reason::Internal)); asked];
+        let (registry, judged) = match self.verify(sender, batch, accepted_at).await {
+            Ok(judged) => judged,
+            Err(refusal) => return vec![Answer::Retry(refusal); asked],
         };
         let mut answers = Vec::with_capacity(judged.len());
         let mut drafts = Vec::with_capacity(judged.len());
@@ -115,17 +119,22 @@ impl Publisher {
 
     /// Verification is pure and costs processor time: it runs beside the tasks that serve connections. "Unknown key" and "unknown type" are
     /// said only after a confirmation of the registry view that is younger than the request.
-    async fn verify(&self, sender: &Sender, batch: Vec<Vec<u8>>, now: Millis) -> Option<(Arc<Registry>, Vec<Judged>)> {
+    async fn verify(
+        &self,
+        sender: &Sender,
+        batch: Vec<Vec<u8>>,
+        now: Millis,
+    ) -> Result<(Arc<Registry>, Vec<Judged>), Refusal> {
         let registry = self.registry.snapshot();
         let judged = judge(Arc::clone(&registry), sender.clone(), batch, now).await?;
         if !judged.iter().any(|(_, verdict)| verdict.as_ref().is_err_and(is_about_the_registry)) {
-            return Some((registry, judged));
+            return Ok((registry, judged));
         }
-        self.registry.confirm().await;
+        self.registry.confirm_within(CONFIRM_WITHIN).await?;
         let registry = self.registry.snapshot();
         let batch = judged.into_iter().map(|(sealed, _)| sealed).collect();
         let judged = judge(Arc::clone(&registry), sender.clone(), batch, now).await?;
-        Some((registry, judged))
+        Ok((registry, judged))
     }
 
     fn record_draft(
@@ -221,8 +230,13 @@ impl Publisher {
 
 type Judged = (Vec<u8>, Result<Verified, Rejection>);
 
-/// `None` when verification panicked: a defect of ours, never the sender's mistake.
-async fn judge(registry: Arc<Registry>, sender: Sender, batch: Vec<Vec<u8>>, now: Millis) -> Option<Vec<Judged>> {
+/// An error when verification panicked: a defect of ours, never the sender's mistake.
+async fn judge(
+    registry: Arc<Registry>,
+    sender: Sender,
+    batch: Vec<Vec<u8>>,
+    now: Millis,
+) -> Result<Vec<Judged>, Refusal> {
     let judging = tokio::task::spawn_blocking(move || {
         let judge_one = |sealed: Vec<u8>| {
             let verdict = verify(&sealed, &sender, registry.as_ref(), now);
@@ -230,7 +244,10 @@ async fn judge(registry: Arc<Registry>, sender: Sender, batch: Vec<Vec<u8>>, now
         };
         batch.into_iter().map(judge_one).collect()
     });
-    judging.await.inspect_err(|error| tracing::error!(%error, "verification panicked")).ok()
+    judging.await.map_err(|error| {
+        tracing::error!(%error, "verification panicked");
+        Refusal::new(Reason::Internal)
+    })
 }
 
 fn is_about_the_registry(rejection: &Rejection) -> bool {

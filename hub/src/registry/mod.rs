@@ -18,13 +18,13 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -43,6 +43,9 @@ use weft_record::catalogue::Catalogue;
 pub const CONFIRM_EVERY: Duration = Duration::from_millis(500);
 /// A view that was not confirmed for so long may not be published under.
 pub const MAX_AGE_MS: Millis = 2000;
+
+/// How long an administrative call waits for the log at each step.
+const ADMINISTER_WITHIN: Duration = Duration::from_secs(10);
 
 /// An administrative event that is durable and has taken effect.
 #[derive(Clone, Debug)]
@@ -63,9 +66,13 @@ pub struct RegistryView {
     clock: SharedClock,
     current: ArcSwap<Registry>,
     position: watch::Sender<u64>,
-    /// CLOCK_BOOTTIME at the start of the last confirmation that found the view at the log's end.
-    confirmed_at: watch::Sender<Millis>,
+    /// Confirmations begun.
+    rounds: AtomicU64,
+    /// The last confirmation that found the view at the log's end: its number, and CLOCK_BOOTTIME at its start.
+    confirmed: watch::Sender<(u64, Millis)>,
     ignored: AtomicI64,
+    /// Wakes the follower for a confirmation.
+    nudge: Notify,
     /// One administrative change at a time per instance; between instances the revision judges.
     administering: Mutex<()>,
 }
@@ -104,8 +111,10 @@ impl RegistryView {
             clock,
             current: ArcSwap::from_pointee(registry),
             position: watch::Sender::new(0),
-            confirmed_at: watch::Sender::new(Millis::MIN),
+            rounds: AtomicU64::new(0),
+            confirmed: watch::Sender::new((0, Millis::MIN)),
             ignored: AtomicI64::new(0),
+            nudge: Notify::new(),
             administering: Mutex::new(()),
         })
     }
@@ -122,7 +131,7 @@ impl RegistryView {
 
     /// Milliseconds since the view was last known to be at the log's end.
     pub fn age(&self) -> Millis {
-        self.clock.boot().saturating_sub(*self.confirmed_at.borrow())
+        self.clock.boot().saturating_sub(self.confirmed.borrow().1)
     }
 
     /// Refuses when the view is too old to publish under.
@@ -151,6 +160,7 @@ impl RegistryView {
 
     /// One round: confirm the end and that nothing was cut off, read what is new, fold it.
     async fn step(&self, cursor: &mut Cursor) -> Result<(), crate::log::Error> {
+        let round = self.rounds.fetch_add(1, Ordering::SeqCst) + 1;
         let asked_at = self.clock.boot();
         let end = self.log.end(&partition()).await?;
         if end < cursor.next || !self.still_stands(cursor).await? {
@@ -163,12 +173,12 @@ impl RegistryView {
             self.read_some(cursor, Duration::ZERO).await?;
         }
         self.position.send_replace(cursor.next);
-        self.confirmed_at.send_if_modified(|at| {
-            let newer = asked_at > *at;
-            *at = asked_at.max(*at);
-            newer
-        });
-        self.read_some(cursor, CONFIRM_EVERY).await?;
+        self.confirmed.send_replace((round, asked_at));
+        tokio::select! {
+            read = self.read_some(cursor, CONFIRM_EVERY) => read?,
+            // Somebody waits for a confirmation that begins now.
+            () = self.nudge.notified() => {}
+        }
         self.position.send_replace(cursor.next);
         Ok(())
     }
@@ -219,10 +229,17 @@ impl RegistryView {
 
     /// Waits until the view was confirmed to be at the log's end by a confirmation that began after this call.
     pub async fn confirm(&self) {
-        let asked = self.clock.boot();
-        let mut confirmed = self.confirmed_at.subscribe();
+        let begins_later = self.rounds.load(Ordering::SeqCst) + 1;
+        let mut confirmed = self.confirmed.subscribe();
+        self.nudge.notify_one();
         // The sender lives as long as `self`, so waiting cannot fail.
-        let _ = confirmed.wait_for(|at| *at > asked).await;
+        let _ = confirmed.wait_for(|(round, _)| *round >= begins_later).await;
+    }
+
+    /// [`RegistryView::confirm`], bounded: a log that cannot be reached is said, not waited for.
+    pub async fn confirm_within(&self, patience: Duration) -> Result<(), Refusal> {
+        let confirmed = tokio::time::timeout(patience, self.confirm()).await;
+        confirmed.map_err(|_| Refusal::new(Reason::RegistryStale))
     }
 
     /// Writes one administrative event. `make` sees the registry as of the log's end and gives (entity, before, after), or refuses.
@@ -232,14 +249,17 @@ impl RegistryView {
         F: FnOnce(&Registry) -> Result<(String, After), Refusal> + Send,
     {
         let _turn = self.administering.lock().await;
-        self.confirm().await;
+        self.confirm_within(ADMINISTER_WITHIN).await?;
         let registry = self.snapshot();
         let (entity, after) = make(&registry)?;
         let revision = registry.revision(&entity) + 1;
         let before = registry.entity_json(&entity);
         let event = Event { who: who.into(), at: self.clock.now(), entity: entity.clone(), revision, before, after };
         let offset = self.append(&registry, &event).await?;
-        self.reach(offset + 1).await;
+        let reached = tokio::time::timeout(ADMINISTER_WITHIN, self.reach(offset + 1)).await;
+        reached.map_err(|_| {
+            Refusal::new(Reason::RegistryStale).detail("the event stands, but this view has not reached it")
+        })?;
         self.index
             .raise_registry_floor(offset + 1)
             .await
