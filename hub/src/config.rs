@@ -6,6 +6,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use figment::{
     Figment,
     providers::{Env, Format, Serialized, Toml},
+    value::{Dict, Value},
 };
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +41,7 @@ pub enum Storage {
     /// Log and index on SQLite: one small hall, one process.
     Embedded {
         /// The data directory; one process owns it. No network file system.
+        #[serde(default = "default_data_dir")]
         data_dir: PathBuf,
     },
     /// Log on Kafka, index on PostgreSQL: several instances.
@@ -60,6 +62,10 @@ pub struct Postgres {
     /// The schema that the tables live in.
     #[serde(default = "default_schema")]
     pub schema: String,
+}
+
+fn default_data_dir() -> PathBuf {
+    "data".into()
 }
 
 fn default_schema() -> String {
@@ -155,7 +161,7 @@ impl Default for Config {
             trust_domain: "weft.local".into(),
             keys_dir: "keys".into(),
             instance: "hub-1".into(),
-            storage: Storage::Embedded { data_dir: "data".into() },
+            storage: Storage::Embedded { data_dir: default_data_dir() },
             listen: Listen::default(),
             tls: Tls::default(),
             limits: Limits::default(),
@@ -167,13 +173,20 @@ impl Default for Config {
 impl Config {
     /// The sources of a configuration: defaults, the file's text, the environment. Flags are merged by the caller.
     pub fn figment(file: &str) -> Figment {
-        Figment::from(Serialized::defaults(Self::default())).merge(Toml::string(file)).merge(environment())
+        Figment::from(Serialized::defaults(defaults())).merge(Toml::string(file)).merge(environment())
     }
 
     /// Reads a configuration from a file's text and the environment.
     pub fn parse(file: &str) -> Result<Self, Box<figment::Error>> {
         Self::figment(file).extract().map_err(Box::new)
     }
+}
+
+/// Every default but the folder of embedded storage, which beside another kind of storage would be an unknown key; serde brings it.
+fn defaults() -> Dict {
+    let mut defaults = Value::serialize(Config::default()).ok().and_then(Value::into_dict).unwrap_or_default();
+    defaults.insert("storage".into(), Dict::from([("kind".into(), "embedded".into())]).into());
+    defaults
 }
 
 /// `WEFT_<KEY>` and `WEFT_<TABLE>__<KEY>`, where the first part is a key of [`Config`]; other `WEFT_*` variables are not the hub's.
@@ -185,4 +198,32 @@ fn environment() -> Env {
         KEYS.contains(&key.split("__").next().unwrap_or_default())
     };
     Env::prefixed("WEFT_").filter(is_ours).split("__")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn embedded_in(file: &str) -> PathBuf {
+        match Config::parse(file).unwrap().storage {
+            Storage::Embedded { data_dir } => data_dir,
+            served @ Storage::Served { .. } => panic!("{served:?}"),
+        }
+    }
+
+    #[test]
+    fn storage_is_embedded_unless_the_file_says_otherwise() {
+        assert_eq!(embedded_in(""), PathBuf::from("data"));
+        assert_eq!(embedded_in("[storage]\nkind = 'embedded'"), PathBuf::from("data"));
+        assert_eq!(embedded_in("[storage]\ndata_dir = '/srv/weft'"), PathBuf::from("/srv/weft"));
+        let served = "[storage]\nkind = 'served'\n[storage.kafka]\n[storage.postgres]\nurl_file = 'url'";
+        assert!(matches!(Config::parse(served).unwrap().storage, Storage::Served { .. }));
+    }
+
+    #[test]
+    fn unknown_keys_are_refused() {
+        for file in ["hubname = 'a'", "[storage]\nkind = 'embedded'\nkafka = 1", "[limits]\nlooks = 1"] {
+            assert!(Config::parse(file).is_err(), "{file}");
+        }
+    }
 }
