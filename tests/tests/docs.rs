@@ -10,6 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use weft_adapter::problem::Reason as Row;
 use weft_hub::{apply, log::Topic};
 use weft_proto::Reason as Refused;
 use weft_record::problem::Reason as Wrong;
@@ -29,7 +30,8 @@ fn read(path: impl AsRef<Path>) -> String {
 fn reasons() -> BTreeSet<&'static str> {
     let refused = Refused::ALL.iter().map(|reason| reason.as_str());
     let wrong = Wrong::ALL.iter().map(|reason| reason.as_str());
-    refused.chain(wrong).chain(apply::reason::ALL).collect()
+    let at_department = Row::ALL.iter().map(|reason| reason.as_str());
+    refused.chain(wrong).chain(apply::reason::ALL).chain(at_department).collect()
 }
 
 fn files_under(folder: &Path, ending: &str) -> Vec<PathBuf> {
@@ -81,6 +83,8 @@ fn a_page_says_where_what_and_what_to_do_in_both_languages() {
             let stage = format!("stage `{}`", reason.stage().as_str());
             assert!(page.contains(&stage), "{name}: {stage} is not said");
         }
+        let at_department = Row::ALL.iter().any(|reason| reason.as_str() == name);
+        assert_eq!(page.contains("· adapter |"), at_department, "{name}: at the adapter or not");
         assert_eq!(page.contains("· alarm |"), ALARMS.contains(&name), "{name}: alarm or not");
         assert_eq!(
             page.contains("· outcome at apply |"),
