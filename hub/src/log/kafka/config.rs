@@ -149,7 +149,7 @@ impl Config {
     }
 
     /// What all clients share.
-    fn client(&self) -> Result<ClientConfig, ConnectError> {
+    pub fn client(&self) -> Result<ClientConfig, ConnectError> {
         let mut client = ClientConfig::new();
         client
             .set("bootstrap.servers", &self.brokers)

@@ -54,6 +54,11 @@ impl KafkaLog {
         })
     }
 
+    /// What about a topic breaks a promise; `None` where it does not stand. Makes and changes nothing.
+    pub async fn look_at(&self, topic: &Topic) -> Result<Option<Vec<String>>, Error> {
+        topics::look_at(&self.admin, &self.config, topic).await
+    }
+
     fn check(&self, partition: &Partition) -> Result<(), Error> {
         self.ensured.check(partition).map_err(Error::Unavailable)
     }

@@ -95,7 +95,7 @@ pub(super) fn full_name(config: &Config, topic: &Topic) -> String {
 /// Makes the topic where it is missing and checks it; answers its number of partitions.
 pub(super) async fn ensure(admin: &Arc<AdminClient<Context>>, config: &Config, topic: &Topic) -> Result<u32, Error> {
     let name = full_name(config, topic);
-    let partitions = if matches!(topic, Topic::Records(_)) { config.partitions } else { 1 };
+    let partitions = wanted_partitions(config, topic);
     let deadline = Instant::now() + MAKE;
     if find(admin, &name).await?.is_none() {
         create(admin, config, topic, &name, partitions).await?;
@@ -118,6 +118,26 @@ pub(super) async fn ensure(admin: &Arc<AdminClient<Context>>, config: &Config, t
     } else {
         Err(Error::Unavailable(format!("topic {name} breaks a promise: {}", problems.join(", "))))
     }
+}
+
+/// What about a topic breaks a promise; `None` where it does not stand. Makes and changes nothing.
+pub(super) async fn look_at(
+    admin: &Arc<AdminClient<Context>>,
+    config: &Config,
+    topic: &Topic,
+) -> Result<Option<Vec<String>>, Error> {
+    let name = full_name(config, topic);
+    let Some(found) = find(admin, &name).await? else { return Ok(None) };
+    let mut problems = found.problems(wanted_partitions(config, topic), config.copies());
+    if !found.led {
+        problems.push("it has partitions without a leader".into());
+    }
+    problems.extend(wrong_settings(admin, config, topic, &name).await?);
+    Ok(Some(problems))
+}
+
+fn wanted_partitions(config: &Config, topic: &Topic) -> u32 {
+    if matches!(topic, Topic::Records(_)) { config.partitions } else { 1 }
 }
 
 /// What the cluster says about a topic.

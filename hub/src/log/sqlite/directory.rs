@@ -105,11 +105,26 @@ impl Directory {
     }
 }
 
+/// Whether a process owns this data directory now. Asks for the lock and gives it back at once.
+pub fn in_use(path: &Path) -> io::Result<bool> {
+    let lock = match File::open(path.join(LOCK)) {
+        Ok(lock) => lock,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    match flock(&lock, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(false),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-fn network_file_system(path: &Path) -> io::Result<Option<&'static str>> {
+/// The name of the network file system that `path` lies on, if it does.
+pub fn network_file_system(path: &Path) -> io::Result<Option<&'static str>> {
     // The number's type and sign differ between machines; only its 32 bits count.
     let number = statfs(path)?.f_type as u64 & 0xffff_ffff;
     Ok(NETWORK_FILE_SYSTEMS.iter().find(|(magic, _)| *magic == number).map(|(_, name)| *name))
@@ -123,11 +138,14 @@ mod tests {
     fn is_owned_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("data");
+        assert!(!in_use(folder.path()).unwrap());
         let first = Directory::open(&path).unwrap();
+        assert!(in_use(&path).unwrap());
         let error = Directory::open(&path).unwrap_err();
         assert!(matches!(error, OpenError::InUse { .. }), "{error:?}");
         assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
         drop(first);
+        assert!(!in_use(&path).unwrap());
         Directory::open(&path).unwrap();
     }
 

@@ -27,6 +27,7 @@ use sqlx::{
 };
 use tokio::{sync::watch, time::Instant};
 
+pub use self::directory::{in_use, network_file_system};
 use self::{
     checkpoint::{Checkpoint, checkpoint},
     directory::Directory,

@@ -1,0 +1,240 @@
+//! `weft adapter`: the adapter beside a department's system.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use weft_adapter::{
+    Config, Summary, Surroundings,
+    clock::{Clock, SystemChance, SystemClock},
+    keys::Directory,
+    problem::RowProblem,
+};
+
+use crate::{
+    failure::Failure,
+    files,
+    report::{Code, Report, listing, sheet},
+    stop,
+};
+
+/// `weft adapter`
+#[derive(Debug, Subcommand)]
+pub(crate) enum AdapterCommand {
+    /// Make the adapter's keys and redeem a join token
+    Join {
+        #[command(flatten)]
+        config: ConfigArg,
+        /// The file with the join token; `-` is standard input
+        #[arg(long, value_name = "FILE")]
+        token_file: String,
+    },
+    /// Read and map what waits in the sources; nothing is sent, moved or kept
+    Check {
+        #[command(flatten)]
+        config: ConfigArg,
+    },
+    /// Watch the sources and publish what changes, until stopped
+    Run {
+        #[command(flatten)]
+        config: ConfigArg,
+        /// Work off what waits now, then tell what came of it
+        #[arg(long)]
+        once: bool,
+    },
+    /// What is wrong with which line of which file, until it is mended
+    Problems {
+        #[command(flatten)]
+        config: ConfigArg,
+    },
+}
+
+/// The configuration's file.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ConfigArg {
+    /// The adapter's configuration, `adapter.toml`
+    #[arg(long, value_name = "FILE", env = "WEFT_ADAPTER_CONFIG")]
+    config: PathBuf,
+}
+
+impl ConfigArg {
+    fn load(&self) -> Result<Config, Failure> {
+        Config::load(&self.config).map_err(|error| {
+            let failure = Failure::usage("适配器配置无法使用", "the adapter's configuration cannot be used");
+            failure.because(format!("{}: {}", self.config.display(), crate::failure::chain(&error)))
+        })
+    }
+}
+
+impl AdapterCommand {
+    /// Whether it runs until it is stopped.
+    pub(crate) fn is_service(&self) -> bool {
+        matches!(self, Self::Run { .. })
+    }
+
+    pub(crate) async fn run(self) -> Result<Report, Failure> {
+        match self {
+            Self::Join { config, token_file } => join(&config.load()?, &token_file).await,
+            Self::Check { config } => check(&config.load()?).await,
+            Self::Run { config, once: false } => run(config.load()?).await,
+            Self::Run { config, once: true } => run_once(config.load()?).await,
+            Self::Problems { config } => problems(&config.load()?).await,
+        }
+    }
+}
+
+async fn join(config: &Config, token_file: &str) -> Result<Report, Failure> {
+    let token = files::read_text(token_file, 256 * 1024)?;
+    let directory = Directory::new(&config.state_dir);
+    let joined = weft_adapter::join(&token, &directory, &Surroundings::system()).await.map_err(join_failed)?;
+    let state = joined.sealing_key.as_str_name().trim_start_matches("KEY_STATE_").to_lowercase();
+    let fits = (&joined.identity.department, &joined.identity.adapter) == (&config.department, &config.name);
+    let mut json = json!({
+        "identity": joined.identity.identity,
+        "hub_name": joined.identity.hub_name,
+        "sealing_key": state,
+        "fingerprint": joined.fingerprint,
+    });
+    let mut table = sheet(&json);
+    if state == "pending" {
+        table.push_str("\n请由另一人核对指纹后确认：weft admin key confirm\n");
+        table.push_str("another person now compares the fingerprint and confirms it: weft admin key confirm\n");
+    }
+    if !fits {
+        json["warning"] = "the configuration names another department or adapter than the identity".into();
+        table.push_str("\n配置中的部门或适配器名称与身份不一致，请改正配置\n");
+        table.push_str("the configuration names another department or adapter than the identity: correct it\n");
+    }
+    Ok(Report::both(table, json).with_code(if fits { Code::Done } else { Code::Problems }))
+}
+
+fn join_failed(error: weft_adapter::join::Error) -> Failure {
+    use weft_adapter::{join, link};
+    match error {
+        join::Error::Link(link::Error::Status(status)) => Failure::from(*status),
+        join::Error::Link(error) => {
+            Failure::unreachable("无法连接枢纽的登记端口", "the hub's enrolment port cannot be reached")
+                .caused_by(&error)
+        }
+        error @ join::Error::Answer(_) => {
+            Failure::problems("枢纽的答复不符", "the hub's answer does not fit").caused_by(&error)
+        }
+        error => Failure::usage("无法入网", "joining is not possible").caused_by(&error),
+    }
+}
+
+/// Where to look for each kind of failure is in its text; a source or hub that is away is none of them.
+fn failed(error: weft_adapter::runner::Error) -> Failure {
+    match error {
+        weft_adapter::runner::Error::Stopped => Failure::unreachable(
+            "尚未全部得到答复即停止；已保存的部分下次运行时继续",
+            "stopped before everything was answered; what was taken in goes on at the next run",
+        ),
+        error => Failure::usage("适配器无法运行", "the adapter cannot run").caused_by(&error),
+    }
+}
+
+const COLUMNS: [&str; 6] = ["file", "line", "column", "reason", "zh", "en"];
+
+fn row(problem: &RowProblem) -> Value {
+    json!({
+        "file": problem.file, "line": problem.line, "column": problem.column, "reason": problem.reason.as_str(),
+        "value": problem.value, "zh": problem.zh, "en": problem.en, "note": problem.note,
+    })
+}
+
+async fn check(config: &Config) -> Result<Report, Failure> {
+    let now = SystemClock.now().as_second();
+    let reports = weft_adapter::check(config, now).await.map_err(failed)?;
+    let rows = |problems: &[RowProblem]| problems.iter().map(row).collect::<Vec<_>>();
+    let files: Vec<Value> = reports
+        .iter()
+        .map(|report| {
+            json!({
+                "source": report.source, "file": report.file, "rows": report.rows, "mapped": report.mapped,
+                "valid": report.valid, "problems": rows(&report.problems),
+            })
+        })
+        .collect();
+    let mut table = listing(&["source", "file", "rows", "mapped", "valid"], &files);
+    let all: Vec<Value> = reports.iter().flat_map(|report| rows(&report.problems)).collect();
+    if !all.is_empty() {
+        table.push_str(&format!("\n{}", listing(&COLUMNS, &all)));
+    }
+    let wrong = reports.iter().any(|report| report.problems.iter().any(|problem| !problem.note));
+    Ok(Report::both(table, Value::Array(files)).with_code(if wrong { Code::Problems } else { Code::Done }))
+}
+
+async fn run(config: Config) -> Result<Report, Failure> {
+    let stop = stop::on_signal()?;
+    weft_adapter::run(config, Surroundings::system(), stop).await.map_err(failed)?;
+    Ok(Report::nothing())
+}
+
+async fn run_once(config: Config) -> Result<Report, Failure> {
+    let stop: CancellationToken = stop::on_signal()?;
+    let summary = weft_adapter::run_once(config, Surroundings::system(), stop).await.map_err(failed)?;
+    Ok(told(&summary))
+}
+
+fn told(summary: &Summary) -> Report {
+    let rows: Vec<Value> = summary.problems.iter().map(|problem| row(&problem.problem)).collect();
+    let mut counts = json!({
+        "rows": summary.rows, "mapped": summary.mapped, "published": summary.published, "rejected": summary.rejected,
+        "indexed": summary.indexed, "duplicate": summary.duplicate, "quarantined": summary.quarantined,
+        "held": summary.held,
+    });
+    let mut table = sheet(&counts);
+    if !rows.is_empty() {
+        table.push_str(&format!("\n{}", listing(&COLUMNS, &rows)));
+    }
+    let wrong = summary.problems.iter().any(|problem| !problem.problem.note);
+    counts["problems"] = Value::Array(rows);
+    Report::both(table, counts).with_code(if wrong { Code::Problems } else { Code::Done })
+}
+
+async fn problems(config: &Config) -> Result<Report, Failure> {
+    let directory = Directory::new(&config.state_dir);
+    let found = weft_adapter::problems(&directory, std::sync::Arc::new(SystemChance)).await.map_err(failed)?;
+    let rows: Vec<Value> = found
+        .iter()
+        .map(|found| {
+            let mut row = row(&found.problem);
+            row["source"] = found.source.clone().into();
+            row["record_id"] = found.record_id.clone().into();
+            row["found_at"] = crate::verify::moment(found.found_ms.div_euclid(1000)).into();
+            row
+        })
+        .collect();
+    let wrong = found.iter().any(|found| !found.problem.note);
+    Ok(Report::listing(&COLUMNS, rows).with_code(if wrong { Code::Problems } else { Code::Done }))
+}
+
+#[cfg(test)]
+mod tests {
+    use weft_adapter::problem::Reason;
+
+    use super::*;
+    use crate::report::Format;
+
+    #[tokio::test]
+    async fn a_wrong_configuration_is_usage_and_names_the_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("adapter.toml");
+        std::fs::write(&config, "nmae = 1\n").unwrap();
+        let failure = AdapterCommand::Check { config: ConfigArg { config } }.run().await.unwrap_err();
+        assert_eq!(failure.code(), Code::Usage);
+        assert!(failure.shown(Format::Table).contains("nmae"), "{}", failure.shown(Format::Table));
+    }
+
+    #[test]
+    fn a_run_with_problems_shows_lines_and_exits_with_1() {
+        let problem = RowProblem::new(17, "成立日期", Reason::DateImpossible).in_file("export.csv");
+        let problem = weft_adapter::spool::ProblemRow { source: "s".into(), problem, record_id: None, found_ms: 0 };
+        let report = told(&Summary { rows: 2, problems: vec![problem], ..Summary::default() });
+        assert_eq!((report.code(), &report.json()["problems"][0]["line"]), (Code::Problems, &json!(17)));
+        assert!(report.shown(Format::Table).contains("export.csv"));
+        assert_eq!(told(&Summary::default()).code(), Code::Done);
+    }
+}
