@@ -216,7 +216,7 @@ pub fn report_csv(problems: &[RowProblem]) -> String {
     let mut out = String::from("\u{feff}行号 line,列 column,原因 reason,说明,what to do\r\n");
     for problem in problems {
         let cells = [&problem.line.to_string(), &problem.column, problem.reason.as_str(), &problem.zh, &problem.en];
-        out.push_str(&cells.map(|cell| safe_cell(cell)).join(","));
+        out.push_str(&cells.map(safe_cell).join(","));
         out.push_str("\r\n");
     }
     out

@@ -10,13 +10,13 @@ use weft_record::{
 use crate::{
     change,
     clock::Chance,
-    config::Config,
+    config::{Config, SourceConfig},
     keys::Directory,
     mapping::{Mapped, Mapper},
-    problem::{Reason, Refused, RowProblem},
-    runner::{Error, mapper, source},
+    problem::{Reason, RowProblem},
+    runner::{self, Error, mapper},
     sealing,
-    source::{Item, Next, RowsError, Source, Unit},
+    source::{self, Item, Next, RowsError, Source, Unit, file::waiting_names},
     spool::{ProblemRow, Spool},
 };
 
@@ -37,7 +37,7 @@ pub struct FileReport {
     pub problems: Vec<RowProblem>,
 }
 
-/// Dry run: reads, maps and checks what waits in every source, file by file in turn; sends, moves and keeps nothing. A
+/// Dry run: reads, maps and checks what waits in every source, file by file; sends, moves and keeps nothing. A
 /// source whose files are not at rest yet is read as it stands.
 ///
 /// # Errors
@@ -50,10 +50,12 @@ pub async fn check(config: &Config, now_second: i64) -> Result<Vec<FileReport>, 
         let mapper = mapper(&catalogue, source_config)?;
         let of = catalogue.record_type(mapper.record_type());
         let of = of.ok_or_else(|| sealing::Error::UnknownType(mapper.record_type().to_owned()))?;
-        let mut at_rest = source_config.clone();
-        at_rest.settle_ms = 0;
-        let mut source = source(&at_rest);
-        for (unit, unreadable) in units(source.as_mut()).await? {
+        for mut source in sources(source_config)? {
+            let (unit, unreadable) = match source.next().await? {
+                Next::Unit(unit) => (unit, None),
+                Next::Unreadable(unit, refused) => (unit, Some(refused)),
+                Next::Later(_) | Next::Nothing => continue,
+            };
             let mut report =
                 FileReport { source: source_config.name.clone(), file: unit.name.clone(), ..FileReport::default() };
             let read = match unreadable {
@@ -71,13 +73,15 @@ pub async fn check(config: &Config, now_second: i64) -> Result<Vec<FileReport>, 
     Ok(reports)
 }
 
-/// The units that wait. A source offers one until it is finished, and a dry run finishes none: only its first is seen.
-async fn units(source: &mut dyn Source) -> Result<Vec<(Unit, Option<Refused>)>, Error> {
-    Ok(match source.next().await? {
-        Next::Unit(unit) => vec![(unit, None)],
-        Next::Unreadable(unit, refused) => vec![(unit, Some(refused))],
-        Next::Later(_) | Next::Nothing => Vec::new(),
-    })
+/// A source for each file that waits, as it stands: a source offers its first until that is finished, and a dry run
+/// finishes none.
+fn sources(config: &SourceConfig) -> Result<Vec<Box<dyn Source>>, Error> {
+    let names = waiting_names(&config.folder, &config.pattern).map_err(|cause| {
+        let source_name = config.name.clone();
+        source::Error { source_name, what: "listing the folder", cause }
+    })?;
+    let alone = |name| runner::source(&SourceConfig { pattern: name, settle_ms: 0, ..config.clone() });
+    Ok(names.into_iter().map(alone).collect())
 }
 
 async fn rows(

@@ -231,6 +231,81 @@ impl Adapter {
     }
 }
 
+impl Adapter {
+    /// Watches, publishes and renews until `stop`, or until one of them fails.
+    async fn watch(&mut self, stop: &CancellationToken) -> Result<(), Error> {
+        let feeds = std::mem::take(&mut self.feeds);
+        self.take_over_heads(stop).await?;
+        let inner = stop.child_token();
+        let publish = async {
+            let ended = self.publisher.run(&inner).await;
+            inner.cancel();
+            ended.map_err(Error::from)
+        };
+        let feed = async {
+            let watched = feeds.into_iter().map(|feed| {
+                let inner = &inner;
+                async move {
+                    let ended = feed.watch(inner).await;
+                    if ended.is_err() {
+                        inner.cancel();
+                    }
+                    ended
+                }
+            });
+            futures::future::join_all(watched).await.into_iter().collect::<Result<Vec<()>, _>>()
+        };
+        let (published, fed, ()) = tokio::join!(publish, feed, self.renew(&inner));
+        fed?;
+        published
+    }
+
+    /// Works off what waits, publishes it and waits for its outcomes.
+    async fn once(&mut self, stop: &CancellationToken) -> Result<Summary, Error> {
+        let feeds = std::mem::take(&mut self.feeds);
+        self.take_over_heads(stop).await?;
+        let inner = stop.child_token();
+        let work = async {
+            let fed = self.work_off(feeds, &inner).await;
+            inner.cancel();
+            fed
+        };
+        let (published, fed) = tokio::join!(self.publisher.run(&inner), work);
+        published?;
+        let fed = fed?;
+        let tally = *self.publisher.tally.lock().await;
+        let mut problems = Vec::new();
+        for unit in &fed.units {
+            problems.extend(self.intake.spool.problems(Some(unit)).await?);
+        }
+        Ok(Summary {
+            rows: fed.rows,
+            mapped: fed.mapped,
+            published: tally.published,
+            rejected: tally.rejected,
+            indexed: tally.indexed,
+            duplicate: tally.duplicate,
+            quarantined: tally.quarantined,
+            held: tally.held,
+            problems,
+        })
+    }
+
+    async fn work_off(&self, feeds: Vec<Feed>, stop: &CancellationToken) -> Result<Fed, Error> {
+        let mut fed = Fed::default();
+        for mut feed in feeds {
+            fed.add(feed.work_off(stop).await?);
+        }
+        while self.intake.spool.counts().await?.under_way() > 0 {
+            tokio::select! {
+                () = stop.cancelled() => return Err(Error::Stopped),
+                () = self.intake.spool.settled() => {}
+            }
+        }
+        Ok(fed)
+    }
+}
+
 /// Runs an adapter until `stop`: watches its sources and publishes what changes. Returns when what is under way stands
 /// still; everything taken in is durable in the spool.
 ///
@@ -239,35 +314,12 @@ impl Adapter {
 /// error: it is tried again.
 pub async fn run(config: Config, surroundings: Surroundings, stop: CancellationToken) -> Result<(), Error> {
     let mut adapter = Adapter::open(config, surroundings).await?;
-    let feeds = std::mem::take(&mut adapter.feeds);
-    let taken = adapter.take_over_heads(&stop).await;
-    if matches!(taken, Err(Error::Stopped)) {
-        return Ok(());
-    }
-    taken?;
-    let inner = stop.child_token();
-    let publish = async {
-        let ended = adapter.publisher.run(&inner).await;
-        inner.cancel();
-        ended.map_err(Error::from)
-    };
-    let feed = async {
-        let watched = feeds.into_iter().map(|feed| {
-            let inner = &inner;
-            async move {
-                let ended = feed.watch(inner).await;
-                if ended.is_err() {
-                    inner.cancel();
-                }
-                ended
-            }
-        });
-        futures::future::join_all(watched).await.into_iter().collect::<Result<Vec<()>, _>>()
-    };
-    let (published, fed, ()) = tokio::join!(publish, feed, adapter.renew(&inner));
+    let ended = adapter.watch(&stop).await;
     adapter.intake.spool.close().await;
-    fed?;
-    published
+    match ended {
+        Err(Error::Stopped) => Ok(()),
+        ended => ended,
+    }
 }
 
 /// Works off what waits in the sources now, publishes it, waits for every outcome, and tells what came of it. A
@@ -277,45 +329,7 @@ pub async fn run(config: Config, surroundings: Surroundings, stop: CancellationT
 /// As [`run`]; and `Stopped` when `stop` came first: what was taken in is in the spool and goes on at the next run.
 pub async fn run_once(config: Config, surroundings: Surroundings, stop: CancellationToken) -> Result<Summary, Error> {
     let mut adapter = Adapter::open(config, surroundings).await?;
-    let feeds = std::mem::take(&mut adapter.feeds);
-    adapter.take_over_heads(&stop).await?;
-    let inner = stop.child_token();
-    let work = async {
-        let mut fed = Fed::default();
-        for mut feed in feeds {
-            fed.add(feed.work_off(&inner).await?);
-        }
-        while adapter.intake.spool.counts().await?.under_way() > 0 {
-            tokio::select! {
-                () = inner.cancelled() => return Err(Error::Stopped),
-                () = adapter.intake.spool.settled() => {}
-            }
-        }
-        Ok(fed)
-    };
-    let work = async {
-        let fed = work.await;
-        inner.cancel();
-        fed
-    };
-    let (published, fed) = tokio::join!(adapter.publisher.run(&inner), work);
-    published?;
-    let fed = fed?;
-    let tally = *adapter.publisher.tally.lock().await;
-    let mut problems = Vec::new();
-    for unit in &fed.units {
-        problems.extend(adapter.intake.spool.problems(Some(unit)).await?);
-    }
+    let summary = adapter.once(&stop).await;
     adapter.intake.spool.close().await;
-    Ok(Summary {
-        rows: fed.rows,
-        mapped: fed.mapped,
-        published: tally.published,
-        rejected: tally.rejected,
-        indexed: tally.indexed,
-        duplicate: tally.duplicate,
-        quarantined: tally.quarantined,
-        held: tally.held,
-        problems,
-    })
+    summary
 }

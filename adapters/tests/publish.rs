@@ -1,5 +1,7 @@
 //! The way from a dropped file to outcomes, over a real mutual-TLS socket, with a hub that fails on demand.
 
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
 mod hub;
 
 use std::{
@@ -269,6 +271,61 @@ async fn nothing_of_a_row_lies_readable_in_the_state_directory() {
         seen |= has("food-business-licence");
     }
     assert!(seen, "the search finds what stands there");
+}
+
+#[tokio::test]
+async fn a_watched_folder_is_published_until_told_to_stop() {
+    let place = Place::new().await;
+    let mut config = place.config();
+    config.sources[0].poll_ms = 50;
+    let stop = CancellationToken::new();
+    let run = tokio::spawn(weft_adapter::run(config, Surroundings::system(), stop.clone()));
+    for (number, file) in [(3, "a.csv"), (5, "b.csv")] {
+        place.drop_rows(&format!("{file}.tmp"), &rows(number));
+        std::fs::rename(place.drop_folder().join(format!("{file}.tmp")), place.drop_folder().join(file)).unwrap();
+        eventually(|| place.hub.events().len() == number as usize).await;
+        eventually(|| place.drop_folder().join("done").join(file).exists()).await;
+    }
+    stop.cancel();
+    tokio::time::timeout(Duration::from_secs(10), run).await.expect("it stops").unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn an_adapter_cut_off_anywhere_in_a_file_goes_on_without_loss_or_doubles() {
+    let place = Place::new().await;
+    // Two versions of every third record, the newer one first: taking one again would make a third version.
+    let mut all = rows(1_500);
+    all.extend((1..=1_500).step_by(3).map(|number| line(number, "旧名", "有效", "2023/01/05 09:00:00")));
+    place.drop_rows("a.csv", &all);
+    for after in [1, 300, 700, 1_100, 1_700] {
+        let (told, cut) = (Arc::new(Cut(after, tokio::sync::Notify::new())), Duration::from_secs(30));
+        let surroundings = Surroundings { progress: told.clone(), ..Surroundings::system() };
+        let run = run_once(place.config(), surroundings, CancellationToken::new());
+        tokio::select! {
+            ended = run => drop(ended.unwrap()),
+            () = told.1.notified() => {}
+            () = tokio::time::sleep(cut) => panic!("neither cut nor ended"),
+        }
+    }
+    place.run().await;
+    let events = place.hub.events();
+    assert_eq!(events.len(), 1_500);
+    assert_eq!(events.values().filter(|events| events.len() == 2).count(), 500);
+    assert_eq!(events.values().filter(|events| events.len() > 2).count(), 0);
+}
+
+/// Cuts a run off after so many rows.
+#[derive(Debug)]
+struct Cut(u64, tokio::sync::Notify);
+
+impl weft_adapter::runner::Progress for Cut {
+    fn read(&self, _: &str, _: &str, rows: u64, _: u64) {
+        if rows >= self.0 {
+            self.1.notify_one();
+        }
+    }
+
+    fn answered(&self, _: weft_adapter::settle::Tally) {}
 }
 
 /// Counts receipts as they are told.

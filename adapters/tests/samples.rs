@@ -1,5 +1,7 @@
 //! The committed samples through the ready configurations: every number that `samples/README.md` leads one to expect.
 
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
 use std::{collections::BTreeMap, path::Path};
 
 use weft_adapter::{Config, problem::Reason, report::FileReport};

@@ -254,10 +254,18 @@ impl Publisher {
         Ok(())
     }
 
+    /// A request is told again on every stream of its first day, and answered once.
     async fn resend(&self, wanted: &Resend) -> Result<(), Error> {
-        let since_ms = wanted.since.as_ref().map_or(0, |since| since.seconds * 1_000);
+        let since = wanted.since.unwrap_or_default();
+        let fact = format!("resent:{}:{}.{:09}", wanted.record_types.join(","), since.seconds, since.nanos);
+        let spool = &self.intake.spool;
+        if spool.fact(&fact).await?.is_some() {
+            return Ok(());
+        }
+        let since_ms = since.seconds * 1_000 + i64::from(since.nanos) / 1_000_000;
         let now_ms = self.intake.clock.now().as_millisecond();
-        let count = self.intake.spool.resend(&wanted.record_types, since_ms, now_ms).await?;
+        let count = spool.resend(&wanted.record_types, since_ms, now_ms).await?;
+        spool.set_fact(&fact, &count.to_string()).await?;
         tracing::warn!(count, "the hub asked for released submissions again");
         Ok(())
     }

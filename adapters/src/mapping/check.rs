@@ -141,10 +141,9 @@ fn leads(event: Event) -> bool {
 fn holders(faults: &mut Faults<'_>, mapping: &Mapping, definition: &Definition) {
     for (index, holder) in mapping.holders.iter().enumerate() {
         let at = format!("holders[{index}]");
-        for value in [Some(&holder.value), holder.name.as_ref(), holder.share.as_ref(), holder.scheme_from.as_ref()] {
-            if let Some(value) = value {
-                origin(faults, &at, value);
-            }
+        let optional = [&holder.name, &holder.share, &holder.scheme_from];
+        for value in std::iter::once(&holder.value).chain(optional.into_iter().flatten()) {
+            origin(faults, &at, value);
         }
         let Some(rule) = definition.holders.iter().find(|rule| rule.role == holder.role) else {
             faults.add(at, format!("the record type has no holder {}", holder.role));

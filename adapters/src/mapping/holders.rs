@@ -36,7 +36,7 @@ impl HolderReader {
     }
 
     /// The holders of a row. A row without a number has none of this role: whether it may is the type's to say.
-    pub(super) fn read(&self, row: &Row) -> Result<Vec<HolderDraft>, RowProblem> {
+    pub(super) fn read(&self, row: &Row) -> Result<Vec<HolderDraft>, Box<RowProblem>> {
         let values = self.parts(&self.value, row);
         let names = self.name.as_ref().map_or_else(Vec::new, |name| self.parts(name, row));
         let shares = self.share.as_ref().map_or_else(Vec::new, |share| self.parts(share, row));
@@ -73,7 +73,7 @@ impl HolderReader {
         }
     }
 
-    fn schemes(&self, row: &Row) -> Result<Vec<String>, RowProblem> {
+    fn schemes(&self, row: &Row) -> Result<Vec<String>, Box<RowProblem>> {
         if let Some(scheme) = &self.scheme {
             return Ok(vec![scheme.clone()]);
         }

@@ -38,7 +38,7 @@ struct FieldReader {
 
 impl FieldReader {
     /// The value, an identifier in its normal form.
-    fn read(&self, row: &Row) -> Result<Option<Json>, RowProblem> {
+    fn read(&self, row: &Row) -> Result<Option<Json>, Box<RowProblem>> {
         let value = self.reader.read(row)?;
         Ok(value.map(|value| match (self.rule, &value) {
             (Some(rule), Json::String(text)) => Json::String(identifier::normalise(rule, text)),
@@ -157,13 +157,13 @@ impl Mapper {
                 Ok(None) => {}
                 // The key's problems are told already.
                 Err(_) if self.natural_key.contains(name) => {}
-                Err(problem) => problems.push(problem),
+                Err(problem) => problems.push(*problem),
             }
         }
         let mut day = |reader: &Option<Reader>| match reader.as_ref().map(|reader| reader.read(row)) {
             Some(Ok(Some(Json::String(day)))) => Some(day),
             Some(Err(problem)) => {
-                problems.push(problem);
+                problems.push(*problem);
                 None
             }
             Some(Ok(_)) | None => None,
@@ -173,11 +173,11 @@ impl Mapper {
         for reader in &self.holders {
             match reader.read(row) {
                 Ok(found) => holders.extend(found),
-                Err(problem) => problems.push(problem),
+                Err(problem) => problems.push(*problem),
             }
         }
-        let intent = self.intent(row).map_err(|problem| problems.push(problem));
-        let order = self.order(row).map_err(|problem| problems.push(problem));
+        let intent = self.intent(row).map_err(|problem| problems.push(*problem));
+        let order = self.order(row).map_err(|problem| problems.push(*problem));
         // The same cell may serve two values: it is one problem.
         let mut told = std::collections::HashSet::new();
         problems.retain(|problem| told.insert((problem.column.clone(), problem.reason)));
@@ -198,21 +198,21 @@ impl Mapper {
             match field.read(row) {
                 Ok(Some(Json::String(part))) => key.push(part),
                 Ok(Some(other)) => key.push(other.to_string()),
-                Ok(None) => problems.push(field.reader.problem(row, Reason::KeyMissing)),
-                Err(problem) => problems.push(problem),
+                Ok(None) => problems.push(*field.reader.problem(row, Reason::KeyMissing)),
+                Err(problem) => problems.push(*problem),
             }
         }
         (key.len() == self.natural_key.len()).then_some(key)
     }
 
-    fn order(&self, row: &Row) -> Result<Option<i64>, RowProblem> {
+    fn order(&self, row: &Row) -> Result<Option<i64>, Box<RowProblem>> {
         let Some((at, column, kind)) = &self.order else { return Ok(None) };
         let cell = &row.cells[*at];
-        let problem = |reason| RowProblem::new(row.line, column.clone(), reason).value(text::trim(cell), false);
+        let problem = |reason| Box::new(RowProblem::new(row.line, column.clone(), reason).value(text::trim(cell), false));
         order::parse(*kind, cell).map(Some).map_err(problem)
     }
 
-    fn intent(&self, row: &Row) -> Result<Intent, RowProblem> {
+    fn intent(&self, row: &Row) -> Result<Intent, Box<RowProblem>> {
         let Some((at, spec)) = &self.status else { return Ok(Intent::Is(weft_record::status::Status::Valid)) };
         let cell = text::heading(&row.cells[*at]);
         let word = if cell.is_empty() { spec.empty.as_deref().unwrap_or_default() } else { cell.as_str() };
@@ -223,6 +223,6 @@ impl Mapper {
         if let Some((_, event)) = spec.events.iter().find(|(key, _)| is(key)) {
             return Ok(Intent::Happened(*event));
         }
-        Err(RowProblem::new(row.line, spec.column.clone(), Reason::NotInDictionary).value(word, false))
+        Err(Box::new(RowProblem::new(row.line, spec.column.clone(), Reason::NotInDictionary).value(word, false)))
     }
 }

@@ -41,9 +41,9 @@ impl Reader {
     }
 
     /// A problem with this value.
-    pub(super) fn problem(&self, row: &Row, reason: Reason) -> RowProblem {
+    pub(super) fn problem(&self, row: &Row, reason: Reason) -> Box<RowProblem> {
         let cell = self.at.first().map_or("", |&at| row.cells[at].as_str());
-        RowProblem::new(row.line, self.column.clone(), reason).value(text::trim(cell), self.hidden)
+        Box::new(RowProblem::new(row.line, self.column.clone(), reason).value(text::trim(cell), self.hidden))
     }
 
     /// The text before it is read as its kind; nothing where the cell is empty.
@@ -84,7 +84,7 @@ impl Reader {
     }
 
     /// The value as it stands in a record; nothing where the cell is empty or the end is open.
-    pub(super) fn read(&self, row: &Row) -> Result<Option<Json>, RowProblem> {
+    pub(super) fn read(&self, row: &Row) -> Result<Option<Json>, Box<RowProblem>> {
         let Some(text) = self.text(row) else { return Ok(None) };
         self.read_text(text).map_err(|reason| self.problem(row, reason))
     }

@@ -121,8 +121,7 @@ impl<R: BufRead> Records<R> {
             misquoted: false,
         };
         let mut anything = false;
-        loop {
-            let Some(byte) = self.byte()? else { break };
+        while let Some(byte) = self.byte()? {
             let second_of_pair = byte == b'\n' && std::mem::take(&mut self.after_return);
             self.after_return = byte == b'\r';
             if second_of_pair {

@@ -172,6 +172,15 @@ fn waiting(folder: &Path, pattern: &str) -> io::Result<Vec<Waiting>> {
     Ok(files)
 }
 
+/// The names of the files that wait in `folder`, oldest first.
+///
+/// # Errors
+/// The folder cannot be listed.
+pub fn waiting_names(folder: &Path, pattern: &str) -> io::Result<Vec<String>> {
+    let name = |(path, ..): &Waiting| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    Ok(waiting(folder, pattern)?.iter().filter_map(name).collect())
+}
+
 fn modified_ns(meta: &fs::Metadata) -> i128 {
     let since = meta.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
     since.map_or(0, |since| i128::try_from(since.as_nanos()).unwrap_or(0))

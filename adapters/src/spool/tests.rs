@@ -110,12 +110,25 @@ async fn released_bytes_stay_seven_days_for_a_restored_hub() {
 async fn batches_keep_to_count_and_bytes_and_one_always_goes() {
     let place = place();
     let spool = place.open().await;
-    let many: Vec<NewSubmission> = (1..=10).map(|number| submission(number, "r", u64::from(number))).collect();
+    let many: Vec<NewSubmission> = (1..=10).map(|number| submission(number, &format!("r{number}"), 1)).collect();
     add(&spool, &many).await;
     assert_eq!(spool.next_batch(3, 1 << 20, 2).await.unwrap().len(), 3);
     assert_eq!(spool.next_batch(100, 2_500, 2).await.unwrap().len(), 2);
     assert_eq!(spool.next_batch(100, 1, 2).await.unwrap().len(), 1);
     assert_eq!(ids(&spool).await, [7, 8, 9, 10]);
+}
+
+#[tokio::test]
+async fn a_version_waits_for_the_answer_to_the_one_before_in_another_batch() {
+    let place = place();
+    let spool = place.open().await;
+    add(&spool, &[submission(1, "r", 1), submission(2, "r", 2), submission(3, "s", 1)]).await;
+    assert_eq!(spool.next_batch(1, 1 << 20, 2).await.unwrap().len(), 1);
+    assert_eq!(ids(&spool).await, [3]);
+    let mut writes = spool.begin().await.unwrap();
+    spool.receipted(&mut writes, &[1; 32], 3).await.unwrap();
+    spool.commit(writes).await.unwrap();
+    assert_eq!(ids(&spool).await, [2]);
 }
 
 #[tokio::test]
