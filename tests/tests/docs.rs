@@ -8,6 +8,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use weft_adapter::problem::Reason as Row;
@@ -313,10 +314,11 @@ fn the_commands_that_documents_name_exist() {
 fn check_command(document: &str, command: &str) {
     let words: Vec<&str> = command.split_whitespace().collect();
     match words.as_slice() {
-        ["cargo", "run", "--release", "--", ..] => {
+        ["cargo", "run", "--release", "--", of_weft @ ..] => {
             assert!(read("Cargo.toml").contains("default-members = [\"cli\"]"), "`cargo run` starts something else");
+            check_weft(document, of_weft);
         }
-        ["weft", ..] => {}
+        ["weft" | "target/release/weft", of_weft @ ..] => check_weft(document, of_weft),
         [script @ ("tests/run" | ".ci/run"), flags @ ..] => {
             let mode = fs::metadata(root().join(script)).unwrap().permissions().mode();
             assert!(mode & 0o111 != 0, "{script} cannot be run");
@@ -326,5 +328,24 @@ fn check_command(document: &str, command: &str) {
         }
         ["cargo", "build" | "check" | "test" | "fmt" | "clippy" | "deny", ..] => {}
         _ => panic!("{document}: nobody checks the command {command:?}"),
+    }
+}
+
+/// The help of a subcommand is there, and names the flags used.
+fn check_weft(document: &str, words: &[&str]) {
+    let is_word = |word: &&&str| word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    let subcommands: Vec<&&str> = words.iter().take_while(|word| !word.starts_with('-')).take_while(is_word).collect();
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let binary = std::env::var_os("WEFT_BIN").map_or_else(|| target.join("debug/weft"), PathBuf::from);
+    let help = Command::new(&binary).args(&subcommands).arg("--help").output();
+    let help = help.unwrap_or_else(|error| panic!("{}: {error}; build it with tests/run", binary.display()));
+    assert!(help.status.success(), "{document}: weft {subcommands:?} is no command");
+    let text = String::from_utf8(help.stdout).unwrap();
+    if text.is_empty() {
+        return; // a binary without any command line: there is nothing to compare with
+    }
+    assert!(text.contains("Usage"), "{document}: weft {subcommands:?} has no help");
+    for flag in words.iter().filter(|word| word.starts_with("--")) {
+        assert!(text.contains(flag.split('=').next().unwrap()), "{document}: weft {subcommands:?} has no {flag}");
     }
 }
