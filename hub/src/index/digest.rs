@@ -33,8 +33,9 @@ struct Table {
     content_key: Option<&'static str>,
 }
 
-/// `positions` without leases and without the remembered entries, of which compaction takes some away; `versions` without the offset that a rewind goes by. Not here: what only undoes (`lost`,
-/// `replaced_outcomes`), `registry_floor`, which does not come from the log.
+/// `positions` without leases and without the remembered entries, of which compaction takes some away; `versions` without the
+/// offset that a rewind goes by. Not here: what only undoes (`lost`, `replaced_outcomes`), `registry_floor`, which does not come
+/// from the log.
 const TABLES: &[Table] = &[
     Table {
         name: "versions",
@@ -135,7 +136,7 @@ const TABLES: &[Table] = &[
     Table {
         name: "quarantine",
         columns: &[
-            says("CASE WHEN stage = 'foreign' THEN '' ELSE id END"),
+            says("CASE WHEN stage = 'foreign' THEN '' ELSE id END AS own_id"),
             place("id"),
             says("department"),
             says("sender"),

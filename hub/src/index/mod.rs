@@ -131,7 +131,7 @@ pub struct Found {
     pub holder_matches: bool,
     /// The highest version number of this record that waits behind a gap, if it is above this one.
     pub waiting_behind_gap: Option<u64>,
-    /// Whether an open quarantine entry names this record with a higher version.
+    /// Whether an open quarantine entry of the record's own department names this record with a higher version.
     pub higher_in_quarantine: bool,
     /// Whether the record's partition is current (no repair under way).
     pub partition_current: bool,

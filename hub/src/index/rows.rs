@@ -104,7 +104,8 @@ pub struct HeadRow {
     pub frozen: bool,
     /// The flag kept beside the status.
     pub suspended: bool,
-    /// The highest version number seen that could not be indexed because a lower one was missing.
+    /// The highest version number above `version` that could not be indexed because a lower one was missing. The index takes it
+    /// from the outcomes `gap`; what a caller hands over here is not kept.
     pub gap_version: Option<u64>,
 }
 
@@ -164,7 +165,7 @@ pub struct OutcomeRow {
     pub version: u64,
     /// The highest indexed version when it was judged; 0 for none.
     pub head: u64,
-    /// Where its first entry stands.
+    /// Where the entry stands that it became so by: a rewind goes by it.
     pub partition: Partition,
     /// And at which offset.
     pub offset: u64,
@@ -189,7 +190,7 @@ pub struct AppendRow {
     pub record_id: Option<String>,
     /// Its version.
     pub version: Option<u64>,
-    /// The value as it stands in the log. `None` only where the same bytes stand in `versions`
+    /// The value as it stands in the log. `None` only where the same bytes stand in `versions` or `ledger`
     /// ([`super::Index::lost`] and [`super::Index::appends_of`] fill it in).
     pub envelope: Option<Bytes>,
 }
@@ -215,7 +216,8 @@ pub struct QuarantineRow {
     pub stage: String,
     /// JSON array of problems: pointer, reason, rule; no value of the record.
     pub problems: String,
-    /// Whether a right one has come.
+    /// Whether a right one has come: a version of that department's record that is as high and was accepted since. The index
+    /// sees to that itself, whichever of the two is applied first.
     pub closed: bool,
     /// Where its entry stands.
     pub partition: Partition,
@@ -281,7 +283,7 @@ pub struct Rows {
     pub identifiers: Vec<IdentifierRow>,
     /// Inserted; an existing one (same key) stays.
     pub appends: Vec<AppendRow>,
-    /// Inserted or replaced.
+    /// Inserted or replaced, in the order given; but what came by the quarantine topic never replaces what came by another.
     pub outcomes: Vec<OutcomeRow>,
     /// Inserted or replaced.
     pub quarantine: Vec<QuarantineRow>,
@@ -291,9 +293,10 @@ pub struct Rows {
     pub ledger: Vec<LedgerRow>,
     /// Inserted; an existing one stays.
     pub alarms: Vec<AlarmRow>,
-    /// A stub took an entry's place. Done last. The entry's append goes, with its outcome (unless that made the version), its quarantine and
-    /// its alarm of a conflict. Under the version's own key, the version becomes `erased` with the stub's place, id and envelope and
-    /// without validity, and its holders and identifiers go: just what a rebuild makes of the registry's erasure and the stub.
+    /// A stub took an entry's place. Done last. The entry's append goes, with its outcome (unless that made the version), its
+    /// quarantine and its alarm of a conflict. Under the version's own key, the version becomes `erased` with the stub's place, id
+    /// and envelope and without validity, and its holders and identifiers go: just what a rebuild makes of the registry's erasure
+    /// and the stub. A rewind does not undo it.
     pub stubs: Vec<Stub>,
 }
 

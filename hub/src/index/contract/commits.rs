@@ -191,6 +191,7 @@ pub(super) async fn stubs_take_the_place_of_a_version(factory: &dyn Factory) {
     assert!(erased.erased);
     assert_eq!((erased.offset, erased.entry_id, &erased.key), (2, entry_id("stub", 2), &row.key));
     assert_eq!(erased.envelope, Bytes::from_static(b"stub 2"));
+    assert_eq!((erased.valid_from, erased.valid_until), (None, None));
     assert_eq!((erased.status, erased.content_digest), (row.status, row.content_digest), "status and digest survive");
     let appends = index.appends_of("r1", 1).await.unwrap();
     assert_eq!(appends, stubs.into_iter().map(|stub| stub.append).collect::<Vec<_>>(), "nothing of the text is left");

@@ -155,6 +155,12 @@ pub(super) async fn doubts(factory: &dyn Factory) {
     writer.commit(1, &merge([gap, refused(&late, "gap", 1)])).await;
     assert_eq!(look(&*index, at_record("r1")).await[0].waiting_behind_gap, Some(4));
 
+    let early = version(&writer.partition, "r2", 3, 2);
+    writer.commit(1, &refused(&early, "gap", 0)).await;
+    assert!(look(&*index, at_record("r2")).await.is_empty());
+    writer.index("r2", 1, Some(&[1]), &[]).await;
+    assert_eq!(look(&*index, at_record("r2")).await[0].waiting_behind_gap, Some(3), "it came before the first");
+
     let row = |record: &str, version, offset| Rows {
         quarantine: vec![quarantine(record, version, offset)],
         ..Rows::default()

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     index::{
         Error,
-        rows::{AlarmRow, AppendRow, HeadRow, Rows, Stub, VersionRow},
+        rows::{AlarmRow, AppendRow, Rows, Stub, VersionRow},
     },
     log::Partition,
 };
@@ -71,11 +71,8 @@ impl History {
         let row = version(&self.partition, record, version_now + 2, offset);
         let highest = gap.map_or(row.version, |gap| gap.max(row.version));
         self.heads[number].1 = Some(highest);
-        let head = match &self.last[number] {
-            Some(last) => head(last, Some(highest)),
-            None => HeadRow { version: 0, status: String::new(), ..head(&row, Some(highest)) },
-        };
-        Rows { heads: vec![head], ..refused(&row, "gap", version_now) }
+        let heads = self.last[number].iter().map(|last| head(last, Some(highest)));
+        Rows { heads: heads.collect(), ..refused(&row, "gap", version_now) }
     }
 }
 

@@ -22,8 +22,8 @@ CREATE TABLE versions (
     status TEXT COLLATE "C" NOT NULL,              -- fixed; after this version, by the step table
     frozen BOOLEAN NOT NULL,           -- fixed; the flag after this version
     suspended BOOLEAN NOT NULL,        -- fixed; the flag after this version
-    valid_from TEXT COLLATE "C",                   -- fixed; local date YYYY-MM-DD
-    valid_until TEXT COLLATE "C",                  -- fixed; local date, last day included; null is an open end
+    valid_from TEXT COLLATE "C",                   -- local date YYYY-MM-DD; null once erased
+    valid_until TEXT COLLATE "C",                  -- local date, last day included; null is an open end, or erased
     iat BIGINT NOT NULL,              -- fixed; as sealed, in seconds
     accepted_at BIGINT NOT NULL,      -- fixed
     kid TEXT COLLATE "C" NOT NULL,                 -- fixed; RFC 7638 thumbprint of the sealing key
@@ -48,11 +48,11 @@ CREATE TABLE heads (
     record_id TEXT COLLATE "C" NOT NULL PRIMARY KEY, -- fixed
     record_type TEXT COLLATE "C" NOT NULL,           -- fixed
     department TEXT COLLATE "C" NOT NULL,            -- fixed
-    version BIGINT NOT NULL,            -- the highest indexed version; 0 where only versions behind a gap were seen
+    version BIGINT NOT NULL,            -- the highest indexed version
     status TEXT COLLATE "C" NOT NULL,                -- after it
     frozen BOOLEAN NOT NULL,             -- after it
     suspended BOOLEAN NOT NULL,          -- after it
-    gap_version BIGINT                  -- the highest version waiting behind a gap, where it is above `version`
+    gap_version BIGINT                  -- the highest version waiting behind a gap above `version`; follows from outcomes
 );
 
 CREATE INDEX heads_by_department ON heads (department, record_type, record_id);

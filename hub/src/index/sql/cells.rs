@@ -116,7 +116,7 @@ pub(super) fn head(cells: &mut Cells) -> Result<HeadRow, Error> {
     })
 }
 
-/// A gap at or below the head is none: it is not kept, so that equal states are equal rows.
+/// Without `gap_version`, which follows from the outcomes.
 pub(super) fn of_head(row: &HeadRow) -> Vec<Value> {
     vec![
         (&row.record_id).into(),
@@ -126,7 +126,6 @@ pub(super) fn of_head(row: &HeadRow) -> Vec<Value> {
         (&row.status).into(),
         row.frozen.into(),
         row.suspended.into(),
-        row.gap_version.filter(|gap| *gap > row.version).into(),
     ]
 }
 

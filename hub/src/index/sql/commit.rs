@@ -1,6 +1,6 @@
 //! Writing: a commit and the small writes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::{
     Engine, Error, Session, cells,
@@ -23,7 +23,8 @@ pub(super) async fn commit(engine: &dyn Engine, advance: &Advance, rows: &Rows) 
     take_position(session_ref, advance).await?;
     insert_versions(session_ref, rows).await?;
     upsert_outcomes(session_ref, &rows.outcomes).await?;
-    batch(session_ref, &sql::INSERT_APPENDS, rows.appends.iter().map(cells::of_append)).await?;
+    upsert_heads(session_ref, rows).await?;
+    insert_appends(session_ref, rows).await?;
     let quarantine = last_of(&rows.quarantine, |row| row.id.clone());
     batch(session_ref, &sql::UPSERT_QUARANTINE, quarantine.into_iter().map(cells::of_quarantine)).await?;
     let closed = rows
@@ -53,11 +54,9 @@ async fn take_position(session: &mut dyn Session, advance: &Advance) -> Result<(
     under_lease(session.run(&sql::ADVANCE, args).await?, &advance.partition)
 }
 
-/// Versions, and what is derived from them: heads and spans.
+/// Versions, and the spans of holders and identifiers.
 async fn insert_versions(session: &mut dyn Session, rows: &Rows) -> Result<(), Error> {
     batch(session, &sql::INSERT_VERSIONS, rows.versions.iter().map(cells::of_version)).await?;
-    let heads = last_of(&rows.heads, |row| row.record_id.clone());
-    batch(session, &sql::UPSERT_HEADS, heads.into_iter().map(cells::of_head)).await?;
 
     let ended = || rows.ended_spans.iter().map(|(record_id, version)| vec![record_id.into(), (*version).into()]);
     batch(session, &sql::END_HOLDERS, ended()).await?;
@@ -102,7 +101,9 @@ async fn take_stubs(session: &mut dyn Session, stubs: &[Stub]) -> Result<(), Err
     ] {
         batch(session, statement, stubs()).await?;
     }
-    Ok(())
+    let records: BTreeSet<_> = last.iter().map(|stub| &stub.record_id).collect();
+    let records: Vec<_> = records.into_iter().map(|record| vec![record.into()]).collect();
+    batch(session, &sql::RENEW_GAPS, records.into_iter()).await
 }
 
 fn ends_by_record(ended: &[(String, u64)]) -> HashMap<&str, Vec<u64>> {
@@ -141,6 +142,30 @@ async fn upsert_outcomes(session: &mut dyn Session, outcomes: &[OutcomeRow]) -> 
         session.run(&sql::UPSERT_OUTCOMES, Args::batch(wave)).await?;
     }
     Ok(())
+}
+
+/// Heads, after the outcomes that their gaps follow from; a gap may also come or go without a new head.
+async fn upsert_heads(session: &mut dyn Session, rows: &Rows) -> Result<(), Error> {
+    let heads = last_of(&rows.heads, |row| row.record_id.clone());
+    let known: HashSet<_> = heads.iter().map(|row| &row.record_id).collect();
+    let others: BTreeSet<_> = rows.outcomes.iter().map(|row| &row.record_id).collect();
+    let others = others.into_iter().filter(|record| !record.is_empty() && !known.contains(record));
+    let others: Vec<_> = others.map(|record| vec![record.into()]).collect();
+    batch(session, &sql::UPSERT_HEADS, heads.into_iter().map(cells::of_head)).await?;
+    batch(session, &sql::RENEW_GAPS, others.into_iter()).await
+}
+
+/// Appends; an envelope that stands in `ledger` is not kept twice.
+async fn insert_appends(session: &mut dyn Session, rows: &Rows) -> Result<(), Error> {
+    let looks: HashSet<_> = rows.ledger.iter().map(|row| row.entry_id).collect();
+    let appends = rows.appends.iter().map(|row| {
+        let mut cells = cells::of_append(row);
+        if let (true, Some(envelope)) = (looks.contains(&row.entry_id), cells.last_mut()) {
+            *envelope = Value::Null;
+        }
+        cells
+    });
+    batch(session, &sql::INSERT_APPENDS, appends).await
 }
 
 /// Of rows with one key the last one: an upsert may not meet a key twice.

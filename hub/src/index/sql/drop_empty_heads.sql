@@ -2,5 +2,4 @@
 WITH batch AS ({batch})
 DELETE FROM heads
 WHERE record_id IN (SELECT record_id FROM batch)
-  AND version = 0
-  AND gap_version IS NULL
+  AND version = 0 -- no version of it stands

@@ -1,7 +1,13 @@
 -- erase_versions
 WITH batch AS ({batch})
 UPDATE versions
-SET erased = TRUE, valid_from = NULL, valid_until = NULL, entry_offset = b.entry_offset, entry_id = b.entry_id, envelope = b.envelope
+SET
+    erased = TRUE,
+    valid_from = NULL, -- a stub does not say them
+    valid_until = NULL,
+    entry_offset = b.entry_offset,
+    entry_id = b.entry_id,
+    envelope = b.envelope
 FROM batch b
 WHERE versions.record_id = b.record_id
   AND versions.version = b.version

@@ -52,6 +52,7 @@ const VERSIONS: Columns = &[
     ("envelope", Envelope),
 ];
 
+/// Without `gap_version`, which follows from the outcomes.
 const HEADS: Columns = &[
     ("record_id", Text),
     ("record_type", Text),
@@ -60,7 +61,6 @@ const HEADS: Columns = &[
     ("status", Text),
     ("frozen", Bool),
     ("suspended", Bool),
-    ("gap_version", Int),
 ];
 
 const HOLDERS: Columns =
@@ -146,6 +146,7 @@ statements! {
     ADVANCE = include_str!("advance.sql"), 6, NONE;
     INSERT_VERSIONS = include_str!("insert_versions.sql"), 0, VERSIONS;
     UPSERT_HEADS = include_str!("upsert_heads.sql"), 0, HEADS;
+    RENEW_GAPS = include_str!("renew_gaps.sql"), 0, RECORDS;
     END_HOLDERS = include_str!("end_holders.sql"), 0, SPANS_ENDED;
     END_IDENTIFIERS = include_str!("end_identifiers.sql"), 0, SPANS_ENDED;
     INSERT_HOLDERS = include_str!("insert_holders.sql"), 0, HOLDERS;
@@ -229,7 +230,7 @@ FROM alarms ORDER BY at_ms DESC, id DESC LIMIT $1", 1, NONE;
     COUNTS = "-- counts
 SELECT
     (SELECT count(*) FROM versions),
-    (SELECT count(*) FROM heads WHERE version > 0),
+    (SELECT count(*) FROM heads),
     (SELECT count(*) FROM ledger),
     (SELECT count(*) FROM quarantine WHERE NOT closed)", 0, NONE;
 

@@ -22,8 +22,8 @@ CREATE TABLE versions (
     status TEXT NOT NULL,              -- fixed; after this version, by the step table
     frozen INTEGER NOT NULL,           -- fixed; the flag after this version
     suspended INTEGER NOT NULL,        -- fixed; the flag after this version
-    valid_from TEXT,                   -- fixed; local date YYYY-MM-DD
-    valid_until TEXT,                  -- fixed; local date, last day included; null is an open end
+    valid_from TEXT,                   -- local date YYYY-MM-DD; null once erased
+    valid_until TEXT,                  -- local date, last day included; null is an open end, or erased
     iat INTEGER NOT NULL,              -- fixed; as sealed, in seconds
     accepted_at INTEGER NOT NULL,      -- fixed
     kid TEXT NOT NULL,                 -- fixed; RFC 7638 thumbprint of the sealing key
@@ -48,11 +48,11 @@ CREATE TABLE heads (
     record_id TEXT NOT NULL PRIMARY KEY, -- fixed
     record_type TEXT NOT NULL,           -- fixed
     department TEXT NOT NULL,            -- fixed
-    version INTEGER NOT NULL,            -- the highest indexed version; 0 where only versions behind a gap were seen
+    version INTEGER NOT NULL,            -- the highest indexed version
     status TEXT NOT NULL,                -- after it
     frozen INTEGER NOT NULL,             -- after it
     suspended INTEGER NOT NULL,          -- after it
-    gap_version INTEGER                  -- the highest version waiting behind a gap, where it is above `version`
+    gap_version INTEGER                  -- the highest version waiting behind a gap above `version`; follows from outcomes
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX heads_by_department ON heads (department, record_type, record_id);
