@@ -130,18 +130,19 @@ impl Query {
         deadline: Instant,
     ) -> Result<Answered, Refusal> {
         let checked = check_form(look)?;
+        if let Some(submission) = checked.after_submission {
+            let waited = tokio::time::timeout_at(deadline, self.await_outcome(submission)).await;
+            waited.unwrap_or_else(|_| Err(Refusal::new(Reason::NotYetIndexed)))?;
+        }
         let work = async {
-            if let Some(submission) = checked.after_submission {
-                self.await_outcome(submission).await?;
-            }
             let mut allowed = self.authorise(window, &checked, question).await?;
             let found = self.look_up(window, &checked, question, &mut allowed).await?;
             let presented = self.present(&checked, &allowed, found)?;
             self.answer(window, &checked, question, &allowed, presented).await
         };
-        tokio::time::timeout_at(deadline, work).await.unwrap_or_else(|_| {
-            Err(Refusal::new(Reason::RegistryStale).detail("the deadline passed while this instance was catching up"))
-        })
+        let late =
+            || Refusal::new(Reason::RegistryStale).detail("the deadline passed before this instance had caught up");
+        tokio::time::timeout_at(deadline, work).await.unwrap_or_else(|_| Err(late()))
     }
 
     /// "No grant" is said only after a confirmation younger than the request.
