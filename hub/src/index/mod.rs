@@ -216,8 +216,8 @@ pub trait Index: fmt::Debug + Send + Sync {
     /// The present `registry_floor`.
     async fn registry_floor(&self) -> Result<u64, Error>;
 
-    /// The first ledger entry of this window and request id, if any.
-    async fn ledger_of_request(&self, window: &str, request_id: &str) -> Result<Option<LedgerRow>, Error>;
+    /// Of each (window, request id), the first ledger entry, where there is one; in any order. Hot: batches come coalesced.
+    async fn ledger_of_requests(&self, requests: &[(String, String)]) -> Result<Vec<LedgerRow>, Error>;
 
     /// Ledger entries in ledger order from an offset.
     async fn ledger(&self, from: u64, limit: u32) -> Result<Vec<LedgerRow>, Error>;

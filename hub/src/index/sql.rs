@@ -165,8 +165,8 @@ impl<E: Engine> Index for SqlIndex<E> {
         read::registry_floor(&self.engine).await
     }
 
-    async fn ledger_of_request(&self, window: &str, request_id: &str) -> Result<Option<LedgerRow>, Error> {
-        read::ledger_of_request(&self.engine, window, request_id).await
+    async fn ledger_of_requests(&self, requests: &[(String, String)]) -> Result<Vec<LedgerRow>, Error> {
+        read::ledger_of_requests(&self.engine, requests).await
     }
 
     async fn ledger(&self, from: u64, limit: u32) -> Result<Vec<LedgerRow>, Error> {

@@ -29,14 +29,14 @@ use crate::{
     clock::{Millis, SharedClock},
     decode::{holder_hash, identifier_hash},
     follow::Follower,
-    index::{By, Error as IndexError, Found, LookUp, SharedIndex},
+    index::{By, Error as IndexError, Found, LookUp, SharedIndex, rows::LedgerRow},
     keys::Keys,
     ledger::Ledger,
     partitions::Partitions,
     registry::{Registry, RegistryView},
 };
 use authorise::{Checked, check_form, granted};
-use coalesce::Coalescer;
+use coalesce::{Asked, Coalescer};
 use present::Presented;
 
 /// What is asked.
@@ -221,10 +221,12 @@ impl Query {
         allowed: &mut Allowed,
     ) -> Result<Vec<Found>, Refusal> {
         let look_up = self.statement(checked, question, allowed)?;
-        let (floor, mut found) = match self.pinned(window, checked, &look_up).await? {
-            Some(pinned) => pinned,
-            None => self.coalescer.look(look_up).await.map_err(unavailable)?,
-        };
+        let request = Some((window.to_owned(), checked.request_id.clone()));
+        let read = self.coalescer.look(Asked { look_up: look_up.clone(), request }).await.map_err(unavailable)?;
+        let (mut floor, mut found) = (read.registry_floor, read.found);
+        if let Some(pins) = read.first.as_ref().and_then(|first| pins(first, &look_up)) {
+            (floor, found) = self.pinned(pins, floor, &look_up).await?;
+        }
         if allowed.registry.position < floor {
             self.registry.reach(floor).await;
             *allowed = self.authorise(window, checked, question).await?;
@@ -260,31 +262,18 @@ impl Query {
     /// A repeated request is answered anew from the versions that its first entry pins.
     async fn pinned(
         &self,
-        window: &str,
-        checked: &Checked,
+        pins: Vec<(String, u64)>,
+        mut floor: u64,
         look_up: &LookUp,
-    ) -> Result<Option<(u64, Vec<Found>)>, Refusal> {
-        let first = self.index.ledger_of_request(window, &checked.request_id).await.map_err(unavailable)?;
-        let Some(first) = first.filter(|row| row.kind == "look" && row.holder == look_up.holder) else {
-            return Ok(None);
-        };
-        let pins: Vec<(String, u64)> = serde_json::from_str(&first.records).unwrap_or_default();
-        let fits = match &look_up.by {
-            By::Record(id) => pins.iter().all(|(pinned, _)| pinned == id),
-            By::Identifier { .. } | By::Holder { .. } => true,
-        };
-        if pins.is_empty() || !fits {
-            return Ok(None);
-        }
-        let mut floor = 0;
+    ) -> Result<(u64, Vec<Found>), Refusal> {
         let mut found = Vec::new();
         for (record_id, version) in pins {
             let pin = LookUp { by: By::Record(record_id), version: Some(version), as_of: None, holder: look_up.holder };
-            let (at, one) = self.coalescer.look(pin).await.map_err(unavailable)?;
-            floor = floor.max(at);
-            found.extend(one);
+            let one = self.coalescer.look(Asked { look_up: pin, request: None }).await.map_err(unavailable)?;
+            floor = floor.max(one.registry_floor);
+            found.extend(one.found);
         }
-        Ok(Some((floor, found)))
+        Ok((floor, found))
     }
 
     fn present(&self, checked: &Checked, allowed: &Allowed, found: Vec<Found>) -> Result<Vec<Presented>, Refusal> {
@@ -361,6 +350,19 @@ impl Query {
             }
         }
     }
+}
+
+/// The versions that the first entry of a request pins, where it asked the same.
+fn pins(first: &LedgerRow, look_up: &LookUp) -> Option<Vec<(String, u64)>> {
+    if first.kind != "look" || first.holder != look_up.holder {
+        return None;
+    }
+    let pins: Vec<(String, u64)> = serde_json::from_str(&first.records).unwrap_or_default();
+    let fits = match &look_up.by {
+        By::Record(id) => pins.iter().all(|(pinned, _)| pinned == id),
+        By::Identifier { .. } | By::Holder { .. } => true,
+    };
+    (fits && !pins.is_empty()).then_some(pins)
 }
 
 fn unavailable(error: IndexError) -> Refusal {

@@ -44,9 +44,12 @@ pub(super) async fn ledger_in_order(factory: &dyn Factory) {
         ledger("w1", "q1", 4),
     ];
     writer.commit(5, &Rows { ledger: rows.to_vec(), ..Rows::default() }).await;
-    assert_eq!(index.ledger_of_request("w1", "q1").await.unwrap(), Some(rows[0].clone()), "the first");
-    assert_eq!(index.ledger_of_request("w2", "q1").await.unwrap(), Some(rows[2].clone()));
-    assert_eq!(index.ledger_of_request("w2", "q2").await.unwrap(), None);
+    let asked =
+        [("w1", "q1"), ("w2", "q2"), ("w2", "q1")].map(|(window, request)| (window.to_owned(), request.to_owned()));
+    let mut first = index.ledger_of_requests(&asked).await.unwrap();
+    first.sort_by_key(|row| row.offset);
+    assert_eq!(first, [rows[0].clone(), rows[2].clone()], "the first of each request that there was");
+    assert!(index.ledger_of_requests(&[]).await.unwrap().is_empty());
     assert_eq!(index.ledger(0, 10).await.unwrap(), rows);
     assert_eq!(index.ledger(1, 2).await.unwrap(), rows[1..3]);
     assert!(index.ledger(5, 2).await.unwrap().is_empty());

@@ -96,12 +96,12 @@ pub(super) async fn registry_floor(engine: &dyn Engine) -> Result<u64, Error> {
     number(engine, &sql::FLOOR, []).await
 }
 
-pub(super) async fn ledger_of_request(
+pub(super) async fn ledger_of_requests(
     engine: &dyn Engine,
-    window: &str,
-    request_id: &str,
-) -> Result<Option<LedgerRow>, Error> {
-    first(engine, &sql::LEDGER_OF_REQUEST, [window.into(), request_id.into()], cells::ledger).await
+    requests: &[(String, String)],
+) -> Result<Vec<LedgerRow>, Error> {
+    let batch = requests.iter().map(|(window, request_id)| vec![window.into(), request_id.into()]).collect();
+    rows(engine, &sql::LEDGER_OF_REQUESTS, Args::batch(batch), cells::ledger).await
 }
 
 pub(super) async fn ledger(engine: &dyn Engine, from: u64, limit: u32) -> Result<Vec<LedgerRow>, Error> {

@@ -22,6 +22,8 @@ const RECORDS: Columns = &[("record_id", Text)];
 
 const SUBMISSIONS: Columns = &[("submission_id", Hash)];
 
+const REQUESTS: Columns = &[("window_name", Text), ("request_id", Text)];
+
 const PAIRS: Columns = &[("record_id", Text), ("version", Int)];
 
 const SPANS_ENDED: Columns = &[("record_id", Text), ("ends", Int)];
@@ -213,10 +215,14 @@ FROM heads h JOIN versions v ON v.record_id = h.record_id AND v.version = h.vers
 WHERE h.department = $1 AND h.record_type = $2 AND h.record_id > $3
 ORDER BY h.record_id LIMIT $4", 4, NONE;
     APPENDS_OF = include_str!("appends_of.sql"), 2, NONE;
-    LEDGER_OF_REQUEST = "-- ledger_of_request
-SELECT entry_id, entry_offset, kind, window_name, request_id, holder, records, department, at_ms, envelope
-FROM ledger WHERE window_name = $1 AND request_id = $2
-ORDER BY entry_offset LIMIT 1", 2, NONE;
+    LEDGER_OF_REQUESTS = "-- ledger_of_requests
+WITH batch AS ({batch})
+SELECT l.entry_id, l.entry_offset, l.kind, l.window_name, l.request_id, l.holder, l.records, l.department, l.at_ms, l.envelope
+FROM batch b CROSS JOIN ledger l
+WHERE l.window_name = b.window_name AND l.request_id = b.request_id
+  AND l.entry_offset = ( -- the first of the request
+    SELECT min(f.entry_offset) FROM ledger f WHERE f.window_name = b.window_name AND f.request_id = b.request_id
+  )", 0, REQUESTS;
     LEDGER_FROM = "-- ledger_from
 SELECT entry_id, entry_offset, kind, window_name, request_id, holder, records, department, at_ms, envelope
 FROM ledger WHERE entry_offset >= $1
