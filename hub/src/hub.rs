@@ -1,22 +1,19 @@
 //! One hub instance: its parts, how they start and how they stop.
 
+mod serve;
+
 use std::{fmt, sync::Arc};
 
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
-use weft_proto::v1::{
-    enrolment_server::EnrolmentServer, operator_server::OperatorServer, publishing_server::PublishingServer,
-    query_server::QueryServer, renewal_server::RenewalServer,
-};
 use weft_record::{catalogue::Catalogue, identifier::Tolerance};
 
 use crate::{
     clock::SharedClock,
     config::{Config, Storage},
     follow::Follower,
-    identity::{ca::CERTIFICATE_DAYS, tls, trust::Trust},
+    identity::ca::CERTIFICATE_DAYS,
     index::{
         SharedIndex,
         postgres::{PgIndex, PgOptions},
@@ -24,17 +21,13 @@ use crate::{
     keys::{Keys, KeysError},
     ledger::Ledger,
     log::SharedLog,
-    operator::OperatorService,
+    metrics::{Metrics, metered::Metered},
     partitions::Partitions,
     publish::Publisher,
     query::Query,
     registry::{
         RegistryView,
         event::{After, IdentityState},
-    },
-    server::{
-        self, Endpoint, MAX_MESSAGE_BYTES, auth::Authenticator, certificate::server_certificate, enrolment::Enrolling,
-        looking::Looking, publishing::Publishing,
     },
 };
 
@@ -138,6 +131,8 @@ pub struct Parts {
     pub publisher: Arc<Publisher>,
     /// The keys.
     pub keys: Arc<Keys>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     stores: Stores,
     clock: SharedClock,
     withheld: tokio::sync::mpsc::UnboundedReceiver<crate::body::Look>,
@@ -160,6 +155,9 @@ impl Parts {
     /// Wires the parts over opened stores. Nothing runs yet.
     pub fn new(config: &Config, stores: Stores, clock: SharedClock) -> Result<Self, Error> {
         let keys = Arc::new(Keys::open(&config.keys_dir)?);
+        let metrics = Arc::new(Metrics::new());
+        let log = Metered::wrap(stores.log, Arc::clone(&metrics), Arc::clone(&clock));
+        let stores = Stores { log, ..stores };
         let (log, index) = (Arc::clone(&stores.log), Arc::clone(&stores.index));
         let registry = RegistryView::new(
             Arc::clone(&log),
@@ -175,6 +173,7 @@ impl Parts {
             Arc::clone(&keys),
             Arc::clone(&clock),
             config.instance.clone(),
+            Arc::clone(&metrics),
         );
         let partitions = Partitions::new(Arc::clone(&index));
         let (ledger, withheld) = Ledger::new(Arc::clone(&log), Arc::clone(&keys), Arc::clone(&clock));
@@ -194,8 +193,9 @@ impl Parts {
             Arc::clone(&partitions),
             Arc::clone(&clock),
             config.limits.quarantine_per_sender,
+            Arc::clone(&metrics),
         ));
-        Ok(Self { registry, follower, partitions, ledger, query, publisher, keys, stores, clock, withheld })
+        Ok(Self { registry, follower, partitions, ledger, query, publisher, keys, metrics, stores, clock, withheld })
     }
 }
 
@@ -225,7 +225,7 @@ pub async fn run_with(
     begin(&config, &parts).await?;
     tasks.spawn(Arc::clone(&parts.follower).run(stop.clone()));
     let poisoned = parts.stores.poisoned.clone();
-    serve(&config, listeners, parts, &mut tasks, &stop)?;
+    serve::serve(&config, listeners, parts, &mut tasks, &stop)?;
     tracing::info!(instance = config.instance, "hub is serving");
     let ended = watch(&mut tasks, poisoned, &shutdown).await;
     stop.cancel();
@@ -304,103 +304,6 @@ async fn begin(config: &Config, parts: &Parts) -> Result<(), Error> {
         parts.registry.administer("hub", |_| Ok((entity, After::Identity(state)))).await.map_err(failed)?;
     }
     Ok(())
-}
-
-/// Opens the listeners.
-fn serve(
-    config: &Config,
-    listeners: Listeners,
-    parts: Parts,
-    tasks: &mut JoinSet<()>,
-    stop: &CancellationToken,
-) -> Result<(), Error> {
-    let certificate = server_certificate(config, &parts.keys, parts.clock.now())?;
-    let trust = Arc::new(trust(config, &parts.keys)?);
-    let authenticator = Arc::new(Authenticator::new(
-        Arc::clone(&trust),
-        Arc::clone(&parts.registry),
-        Arc::clone(&parts.clock),
-        config.trust_domain.clone(),
-    ));
-    let tls_error = |error: tls::TlsError| Error::Tls(error.to_string());
-    let enrolling = Enrolling::new(
-        Arc::clone(&parts.registry),
-        Arc::clone(&parts.keys),
-        Arc::clone(&parts.clock),
-        config.trust_domain.clone(),
-    );
-    let enrolment_address = enrolment_address(config, &listeners);
-    let api = Endpoint {
-        tls: Arc::new(tls::mutual(Arc::clone(&certificate.current), trust, config.tls.allow_tls12).map_err(tls_error)?),
-        routes: api_routes(config, &parts, &enrolling, &authenticator, enrolment_address),
-        authenticator: Some(authenticator),
-    };
-    let enrolment = Endpoint {
-        tls: Arc::new(tls::server_only(Arc::clone(&certificate.current), config.tls.allow_tls12).map_err(tls_error)?),
-        routes: Routes::new(EnrolmentServer::new(enrolling).max_decoding_message_size(64 * 1024)),
-        authenticator: None,
-    };
-    tasks.spawn(server::serve(listeners.api, api, stop.clone()));
-    tasks.spawn(server::serve(listeners.enrolment, enrolment, stop.clone()));
-    tasks.spawn(certificate.keep_current(
-        config.clone(),
-        Arc::clone(&parts.keys),
-        Arc::clone(&parts.clock),
-        stop.clone(),
-    ));
-    tasks.spawn(Arc::clone(&parts.ledger).mark_withheld(parts.withheld, stop.clone()));
-    Ok(())
-}
-
-fn api_routes(
-    config: &Config,
-    parts: &Parts,
-    enrolling: &Enrolling,
-    authenticator: &Arc<Authenticator>,
-    enrolment_address: String,
-) -> Routes {
-    let publishing = Publishing::new(
-        Arc::clone(&parts.publisher),
-        Arc::clone(&parts.stores.index),
-        Arc::clone(&parts.registry),
-        Arc::clone(&parts.follower),
-        Arc::clone(authenticator),
-        Arc::clone(&parts.keys),
-        Arc::clone(&parts.clock),
-    );
-    let looking = Looking::new(Arc::clone(&parts.query), Arc::clone(&parts.keys), &config.limits);
-    let operator = OperatorService {
-        registry: Arc::clone(&parts.registry),
-        log: Arc::clone(&parts.stores.log),
-        index: Arc::clone(&parts.stores.index),
-        partitions: Arc::clone(&parts.partitions),
-        keys: Arc::clone(&parts.keys),
-        clock: Arc::clone(&parts.clock),
-        trust_domain: config.trust_domain.clone(),
-        enrolment_address,
-    };
-    let (_, health) = tonic_health::server::health_reporter();
-    Routes::new(PublishingServer::new(publishing).max_decoding_message_size(MAX_MESSAGE_BYTES))
-        .add_service(QueryServer::new(looking).max_decoding_message_size(64 * 1024))
-        .add_service(OperatorServer::new(operator).max_decoding_message_size(256 * 1024))
-        .add_service(RenewalServer::new(enrolling.clone()).max_decoding_message_size(64 * 1024))
-        .add_service(health)
-}
-
-fn enrolment_address(config: &Config, listeners: &Listeners) -> String {
-    if !config.listen.enrolment_address.is_empty() {
-        return config.listen.enrolment_address.clone();
-    }
-    let port = listeners.enrolment.local_addr().map_or(config.listen.enrolment.port(), |address| address.port());
-    format!("https://{}:{port}", config.hub_name)
-}
-
-fn trust(config: &Config, keys: &Keys) -> Result<Trust, Error> {
-    let mut authorities = vec![(keys.ca.certificate_pem().to_owned(), vec![String::new()])];
-    for ca in &config.tls.client_ca {
-        authorities.push((read(&ca.file)?, ca.prefixes.clone()));
-    }
-    Trust::new(&authorities).map_err(|error| Error::Tls(error.to_string()))
 }
 
 /// A file named in the configuration.

@@ -19,6 +19,7 @@ use crate::{
     envelope::{self, ContentType, Header, Place},
     index::{SharedIndex, rows::SubmissionId},
     log::{AppendError, Draft, EntryId, Partition, SharedLog, Topic, partition_of},
+    metrics::{Metrics, Said},
     partitions::Partitions,
     registry::{Registry, RegistryView},
 };
@@ -57,6 +58,7 @@ pub struct Publisher {
     /// Per sender: open quarantine entries as last counted, with what was added since.
     quarantined: Mutex<HashMap<String, (u64, Millis)>>,
     quarantine_limit: u64,
+    metrics: Arc<Metrics>,
 }
 
 impl fmt::Debug for Publisher {
@@ -74,8 +76,9 @@ impl Publisher {
         partitions: Arc<Partitions>,
         clock: SharedClock,
         quarantine_limit: u64,
+        metrics: Arc<Metrics>,
     ) -> Self {
-        Self { registry, log, index, partitions, clock, quarantined: Mutex::default(), quarantine_limit }
+        Self { registry, log, index, partitions, clock, quarantined: Mutex::default(), quarantine_limit, metrics }
     }
 
     /// Takes a batch of submissions of one department to the log. Every receipt and every rejection in the answer is durable when this
@@ -86,6 +89,13 @@ impl Publisher {
             Ok(()) => self.judge_and_append(sender, batch).await,
             Err(refusal) => vec![Answer::Retry(refusal); batch.len()],
         };
+        for answer in &answers {
+            self.metrics.count_submission(match answer {
+                Answer::Receipt { .. } => Said::Receipt,
+                Answer::Rejected(_) => Said::Rejected,
+                Answer::Retry(_) => Said::Retry,
+            });
+        }
         ids.into_iter().zip(answers).collect()
     }
 

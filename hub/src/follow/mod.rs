@@ -25,6 +25,7 @@ use crate::{
     },
     keys::Keys,
     log::{Entry, Error as LogError, Partition, ReadLimit, SharedLog, Topic},
+    metrics::Metrics,
     registry::{Registry, RegistryView, event::Erasure},
 };
 
@@ -65,6 +66,7 @@ pub struct Follower {
     pub(crate) keys: Arc<Keys>,
     pub(crate) clock: SharedClock,
     owner: String,
+    metrics: Arc<Metrics>,
     /// Rises whenever this instance committed something: waiters for outcomes look again.
     committed: watch::Sender<u64>,
 }
@@ -84,8 +86,9 @@ impl Follower {
         keys: Arc<Keys>,
         clock: SharedClock,
         owner: String,
+        metrics: Arc<Metrics>,
     ) -> Arc<Self> {
-        Arc::new(Self { log, index, registry, keys, clock, owner, committed: watch::Sender::new(0) })
+        Arc::new(Self { log, index, registry, keys, clock, owner, metrics, committed: watch::Sender::new(0) })
     }
 
     /// Rises whenever this instance committed something.
@@ -239,6 +242,9 @@ impl Follower {
         let recent = remember(&position.recent, &entries);
         let advance = Advance { partition, owner: self.owner.clone(), from: position.next, to, recent };
         self.index.commit(&advance, &rows).await?;
+        for row in &rows.outcomes {
+            self.metrics.count_outcomes(&row.outcome, 1);
+        }
         position.next = to;
         position.recent = advance.recent;
         self.committed.send_modify(|count| *count += 1);

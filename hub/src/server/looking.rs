@@ -14,6 +14,7 @@ use super::auth::window;
 use crate::{
     config::Limits,
     keys::Keys,
+    metrics::Metrics,
     query::{Answered, Query, Question, page},
 };
 
@@ -24,11 +25,12 @@ pub struct Looking {
     keys: Arc<Keys>,
     limiter: DefaultKeyedRateLimiter<String>,
     most: Duration,
+    metrics: Arc<Metrics>,
 }
 
 impl Looking {
     /// Over a query, with these bounds per window.
-    pub fn new(query: Arc<Query>, keys: Arc<Keys>, limits: &Limits) -> Self {
+    pub fn new(query: Arc<Query>, keys: Arc<Keys>, limits: &Limits, metrics: Arc<Metrics>) -> Self {
         let at_least_one = |number: u32| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
         let quota =
             Quota::per_second(at_least_one(limits.looks_per_second)).allow_burst(at_least_one(limits.looks_burst));
@@ -37,6 +39,7 @@ impl Looking {
             keys,
             limiter: DefaultKeyedRateLimiter::keyed(quota),
             most: Duration::from_millis(limits.look_deadline_ms),
+            metrics,
         }
     }
 
@@ -47,6 +50,25 @@ impl Looking {
             let wait = until.wait_time_from(governor::clock::DefaultClock::default().now());
             Refusal::new(Reason::RateLimited).retry_after(wait.max(Duration::from_millis(100)))
         })
+    }
+
+    async fn timed(
+        &self,
+        window: &str,
+        look: Option<&v1::Look>,
+        question: &Question,
+        deadline: Instant,
+    ) -> Result<Answered, Refusal> {
+        let began = Instant::now();
+        let answered = self.query.look(window, look, question, deadline).await;
+        match &answered {
+            Ok(answered) => self.metrics.count_look(answered.answering, began.elapsed()),
+            Err(refusal) if matches!(refusal.reason, Reason::Denied | Reason::FieldNotGranted) => {
+                self.metrics.count_look(v1::Answering::Denied, began.elapsed());
+            }
+            Err(_) => {}
+        }
+        answered
     }
 
     fn deadline<T>(&self, request: &Request<T>) -> Instant {
@@ -92,7 +114,7 @@ impl QueryApi for Looking {
             }
             None => return Err(Refusal::new(Reason::BadRequest).field("by", "name a record or an identifier").into()),
         };
-        let answered = self.query.look(&window, request.look.as_ref(), &question, deadline).await?;
+        let answered = self.timed(&window, request.look.as_ref(), &question, deadline).await?;
         Ok(Response::new(v1::GetRecordResponse { answer: Some(one_answer(answered)) }))
     }
 
@@ -108,7 +130,7 @@ impl QueryApi for Looking {
         let asked = question_text(&self.keys, &request);
         let after = page::after(&self.keys, &window, &asked, &request.page_token)?;
         let question = Question::Holder { record_type: request.record_type.clone(), after, limit };
-        let answered = self.query.look(&window, request.look.as_ref(), &question, deadline).await?;
+        let answered = self.timed(&window, request.look.as_ref(), &question, deadline).await?;
         let next =
             answered.next.as_deref().map(|after| page::token(&self.keys, &window, &asked, after)).unwrap_or_default();
         Ok(Response::new(v1::ListHolderRecordsResponse {

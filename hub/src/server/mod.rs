@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tower::ServiceExt;
 
+use crate::metrics::Metrics;
 use auth::Authenticator;
 
 /// A handshake takes at most so long.
@@ -54,6 +55,8 @@ pub struct Endpoint {
     pub routes: Routes,
     /// How callers are known; `None` where anybody may call (enrolment).
     pub authenticator: Option<Arc<Authenticator>>,
+    /// Counts refusals.
+    pub metrics: Arc<Metrics>,
 }
 
 impl std::fmt::Debug for Endpoint {
@@ -110,9 +113,9 @@ async fn connection(stream: TcpStream, endpoint: Endpoint, shutdown: Cancellatio
     let chain: Vec<CertificateDer<'static>> =
         tls.get_ref().1.peer_certificates().map(<[_]>::to_vec).unwrap_or_default();
     let presented = endpoint.authenticator.as_ref().map(|authenticator| authenticator.present(&chain));
-    let Endpoint { routes, authenticator, .. } = endpoint;
+    let Endpoint { routes, authenticator, metrics, .. } = endpoint;
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
-        let routes = routes.clone();
+        let (routes, metrics) = (routes.clone(), Arc::clone(&metrics));
         let admitted = match (&authenticator, &presented) {
             (Some(authenticator), Some(presented)) => authenticator.admit(presented).map(Some),
             _ => Ok(None),
@@ -124,9 +127,16 @@ async fn connection(stream: TcpStream, endpoint: Endpoint, shutdown: Cancellatio
                     request.extensions_mut().insert(caller);
                 }
                 Ok(None) => {}
-                Err(refusal) => return Ok(tonic::Status::from(refusal).into_http()),
+                Err(refusal) => {
+                    metrics.count_refusal(refusal.reason);
+                    return Ok(tonic::Status::from(refusal).into_http());
+                }
             }
             let response = routes.oneshot(request).await?;
+            let refused = tonic::Status::from_header_map(response.headers());
+            if let Some(reason) = refused.as_ref().and_then(weft_proto::reason::reason_of) {
+                metrics.count_refusal(reason);
+            }
             Ok::<_, Infallible>(limits_by_their_name(response))
         }
     });
