@@ -26,11 +26,12 @@ impl Keys {
         Ok(keys)
     }
 
-    /// From a console: the keys of an issuer (`https://<public name>/…`), where SD-JWT VC says that they are.
+    /// From a console: the keys of an issuer (`https://<public name>/departments/<code>`) where SD-JWT VC says that they are, or
+    /// those of the hub itself (`https://<public name>`).
     pub(crate) async fn from_console(console: &str, issuer: &str) -> Result<Self, Failure> {
-        let path = issuer.strip_prefix("https://").and_then(|rest| rest.split_once('/')).map_or("", |(_, path)| path);
-        let slash = if path.is_empty() { "" } else { "/" };
-        let url = format!("{}/.well-known/jwt-vc-issuer{slash}{path}", console.trim_end_matches('/'));
+        let path = issuer.strip_prefix("https://").and_then(|rest| rest.split_once('/')).map(|(_, path)| path);
+        let file = path.map_or_else(|| "jwks.json".to_owned(), |path| format!("jwt-vc-issuer/{path}"));
+        let url = format!("{}/.well-known/{file}", console.trim_end_matches('/'));
         let fetched = fetch::get(&url).await?;
         if fetched.status != 200 {
             let failure = Failure::problems("控制台没有该签发方的公钥", "the console has no keys of this issuer");
@@ -81,6 +82,48 @@ mod tests {
         keys.add(metadata.to_string().as_bytes(), "b").unwrap();
         assert_eq!(keys.of("https://hub.example/departments/d").iter().count(), 2);
         assert_eq!(keys.of("https://hub.example/departments/e").iter().count(), 1);
+    }
+
+    /// A console that answers one request with `body`; gives its address, and later the path that was asked for.
+    async fn console(body: String) -> (String, tokio::task::JoinHandle<String>) {
+        use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}/", listener.local_addr().unwrap());
+        let served = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut stream = BufReader::new(stream);
+            let (mut first, mut line) = (String::new(), String::new());
+            stream.read_line(&mut first).await.unwrap();
+            while line != "\r\n" {
+                line.clear();
+                stream.read_line(&mut line).await.unwrap();
+            }
+            let status = if body.is_empty() { "404 Not Found" } else { "200 OK" };
+            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            first.split(' ').nth(1).unwrap().to_owned()
+        });
+        (address, served)
+    }
+
+    #[tokio::test]
+    async fn a_console_gives_keys_of_departments_and_of_the_hub() {
+        let issuer = "https://hub.example/departments/d";
+        let metadata = serde_json::json!({"issuer": issuer, "jwks": jwks(2)}).to_string();
+        let (address, served) = console(metadata).await;
+        assert_eq!(Keys::from_console(&address, issuer).await.unwrap().of(issuer).iter().count(), 1);
+        assert_eq!(served.await.unwrap(), "/.well-known/jwt-vc-issuer/departments/d");
+        let (address, served) = console(jwks(1).to_string()).await;
+        let hub = "https://hub.example";
+        assert_eq!(Keys::from_console(&address, hub).await.unwrap().of(hub).iter().count(), 1);
+        assert_eq!(served.await.unwrap(), "/.well-known/jwks.json");
+        let (address, _) = console(String::new()).await;
+        let missing = Keys::from_console(&address, issuer).await.unwrap_err();
+        assert_eq!(missing.code(), crate::report::Code::Problems);
+        for address in ["https://127.0.0.1:1", "127.0.0.1:1", "", "ftp://x"] {
+            let wrong = Keys::from_console(address, issuer).await.unwrap_err();
+            assert_eq!(wrong.code(), crate::report::Code::Usage, "{address}");
+        }
     }
 
     #[test]

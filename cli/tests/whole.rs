@@ -181,7 +181,7 @@ impl Hall {
         }
     }
 
-    /// What a console serves, made from the keys themselves.
+    /// What a console serves, saved for a look without any network.
     fn save_keys(&self) {
         let keys = weft_adapter::keys::Directory::new(self.path("state/market-regulation")).open().unwrap();
         let set = serde_json::json!({"keys": [keys.sealing.public_jwk()]}).to_string();

@@ -119,7 +119,7 @@ fn look_at_sources(config: &Config, findings: &mut Findings) {
         let folder = &source.folder;
         // A file made and removed again is the only proof that files can be moved here.
         let probe = tempfile::Builder::new().prefix(".weft-doctor").tempfile_in(folder);
-        match fs::read_dir(folder).and_then(|_| probe) {
+        match fs::read_dir(folder).and(probe) {
             Ok(_) => findings.ok("source", format!("{}: {}", source.name, folder.display())),
             Err(error) => findings.fail("source", FOLDER, format!("{}: {}: {error}", source.name, folder.display())),
         }

@@ -63,10 +63,12 @@ pub(super) async fn look(url: &str, findings: &mut Findings) {
     }
     let offset = at - (sent + (heard - sent) / 2);
     let detail = format!("{offset} ms");
-    match offset.abs() {
-        ..=OFFSET_WARN_MS => findings.ok("clock", detail),
-        ..=OFFSET_FAIL_MS => findings.warn("clock", OFFSET, detail),
-        _ => findings.fail("clock", OFFSET, detail),
+    if offset.abs() <= OFFSET_WARN_MS {
+        findings.ok("clock", detail);
+    } else if offset.abs() <= OFFSET_FAIL_MS {
+        findings.warn("clock", OFFSET, detail);
+    } else {
+        findings.fail("clock", OFFSET, detail);
     }
 }
 
