@@ -302,7 +302,7 @@ impl Example {
         }
     }
 
-    /// A business licence of the synthetic body `MAYY` + `number` (0 to 9999), with every check digit right.
+    /// A business licence of the synthetic body `MAYY` + `number` (below 32,000), with every check digit right.
     #[must_use]
     pub fn business_licence(number: u32) -> Self {
         let mut example = Self::of("business-licence", "valid-company");
@@ -326,12 +326,18 @@ impl Example {
 /// The unified social credit code of a synthetic body: GB 32100-2015 around GB 11714-1997.
 ///
 /// # Panics
-/// When `number` has more than four digits.
+/// When `number` is not below 32,000.
 #[must_use]
 pub fn synthetic_uscc(number: u32) -> String {
     const ALPHABET: &[u8] = b"0123456789ABCDEFGHJKLMNPQRTUWXY";
-    assert!(number < 10_000, "bodies are MAYY0000 to MAYY9999");
-    let body = format!("MAYY{number:04}");
+    assert!(number < 32_000, "bodies are MAYY0000 to MAYY9999, then MAYYA000 to MAYYY999");
+    let body = match number.checked_sub(10_000) {
+        None => format!("MAYY{number:04}"),
+        Some(more) => {
+            let letter = char::from(ALPHABET[10..][more as usize / 1000]);
+            format!("MAYY{letter}{:03}", more % 1000)
+        }
+    };
     let value = |byte: u8| u32::from(if byte.is_ascii_digit() { byte - b'0' } else { byte - b'A' + 10 });
     let sum: u32 = body.bytes().zip([3, 7, 9, 10, 5, 8, 4, 2]).map(|(byte, weight)| value(byte) * weight).sum();
     let inner = match 11 - sum % 11 {

@@ -148,11 +148,27 @@ impl History {
         self.complete([(op, Line::Unknown { op, at_us, reason: reason.to_owned() })]);
     }
 
+    /// As [`History::unknown`] for many, made durable at once.
+    pub fn unknown_all(&self, ops: impl IntoIterator<Item = Op>, reason: &str) {
+        let at_us = self.now();
+        self.complete(ops.into_iter().map(|op| (op, Line::Unknown { op, at_us, reason: reason.to_owned() })));
+    }
+
     /// Notes the outcome of a submission, which may come long after its receipt.
     pub fn outcome(&self, submission_id: &str, outcome: &str) {
+        self.outcome_all([(submission_id.to_owned(), outcome)]);
+    }
+
+    /// As [`History::outcome`] for many, made durable at once.
+    pub fn outcome_all<'a>(&self, outcomes: impl IntoIterator<Item = (String, &'a str)>) {
         let at_us = self.now();
-        let (submission_id, outcome) = (submission_id.to_owned(), outcome.to_owned());
-        self.state().write(&[Line::Outcome { submission_id, at_us, outcome }]);
+        let line = |(submission_id, outcome): (String, &str)| Line::Outcome {
+            submission_id,
+            at_us,
+            outcome: outcome.to_owned(),
+        };
+        let lines: Vec<_> = outcomes.into_iter().map(line).collect();
+        self.state().write(&lines);
     }
 
     /// How many operations have been invoked and have no answer yet: a kill counts only when this is not zero.
@@ -183,6 +199,9 @@ impl History {
 
 impl State {
     fn write(&mut self, lines: &[Line]) {
+        if lines.is_empty() {
+            return;
+        }
         let mut text = Vec::new();
         for line in lines {
             serde_json::to_writer(&mut text, line).expect("a line is plain data");

@@ -12,6 +12,9 @@
 //! | [`hub`] | a hub in this process |
 //! | [`department`], [`window`] | its callers, as real clients |
 //! | [`client`], [`enrol`] | how they connect and join |
+//! | [`instance`] | a hub as a process, to be killed |
+//! | [`load`] | a department and windows at work, writing their history |
+//! | [`scene`], [`found`] | what a load needs at the hub; what is found there in the end |
 //! | [`scan`] | the search for values that must not lie anywhere in the clear |
 //!
 //! A harness that cannot do its work panics with the reason: that is the test's failure.
@@ -21,13 +24,17 @@ pub mod department;
 pub mod enrol;
 pub mod eventually;
 pub mod folder;
+pub mod found;
 pub mod history;
 pub mod hub;
+pub mod instance;
 pub mod judge;
 pub mod kafka;
+pub mod load;
 pub mod postgres;
 pub mod process;
 pub mod scan;
+pub mod scene;
 pub mod window;
 
 pub use eventually::eventually;
