@@ -21,6 +21,7 @@ const HOLDER: &str = "91370322MAYY10013C";
 struct Hall {
     folder: TempDir,
     api: String,
+    console: String,
     stop: CancellationToken,
     hub: JoinHandle<Result<(), hub::Error>>,
 }
@@ -64,9 +65,10 @@ impl Hall {
         let bind = || async { TcpListener::bind("127.0.0.1:0").await.unwrap() };
         let listeners = hub::Listeners { api: bind().await, enrolment: bind().await, console: bind().await };
         let api = format!("https://localhost:{}", listeners.api.local_addr().unwrap().port());
+        let console = format!("http://{}", listeners.console.local_addr().unwrap());
         let stop = CancellationToken::new();
         let hub = tokio::spawn(hub::run(config, listeners, stop.clone()));
-        Self { folder, api, stop, hub }
+        Self { folder, api, console, stop, hub }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -216,8 +218,19 @@ async fn from_nothing_to_a_verified_answer_by_commands_alone() {
     let record = answer["record_id"].as_str().unwrap();
     let narrowed = hall.look(&["record", record, "--holder", &holder, "--field", "name"]).await.json();
     assert_eq!((&narrowed["seal"]["state"], &narrowed["fields"]["uscc"]), (&"not_checked".into(), &Value::Null));
+    let fetched = hall.look(&["record", record, "--holder", &holder, "--console", &hall.console]).await.json();
+    assert_eq!((&fetched["seal"]["state"], &fetched["statement"]["state"]), (&"verified".into(), &"verified".into()));
     let refused = hall.look(&["record", record, "--holder", &holder, "--field", "legalRep"]).await;
     assert_eq!((refused.code, refused.reason().as_str()), (1, "field_not_granted"));
+
+    let console = hall.console.trim_start_matches("http://");
+    let configured =
+        format!("keys_dir = \"keys\"\n[listen]\nconsole = \"{console}\"\n[storage]\ndata_dir = \"data\"\n");
+    fs::write(hall.path("running.toml"), configured).unwrap();
+    let found = hall.weft(&["doctor", "--config", "running.toml"]).await.json();
+    let running = found.as_array().unwrap().iter().find(|finding| finding["check"] == "running hub").unwrap();
+    assert_eq!(running["level"], "ok", "{running}");
+    assert!(found.to_string().contains("a hub runs on it"), "{found}");
 
     let status = hall.admin("li", &["status", "--digest"]).await.json();
     assert_eq!((&status["indexed"], status["index_digest"].as_str().unwrap().len()), (&5.into(), 64));
