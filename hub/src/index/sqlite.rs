@@ -246,7 +246,8 @@ fn arguments(columns: Columns, args: Args) -> Result<SqliteArguments, Error> {
 
 /// The batch as an array of rows, and all envelopes end to end.
 fn json(columns: Columns, batch: &[Vec<Value>]) -> (String, Vec<u8>) {
-    let mut envelopes = Vec::new();
+    // SQLite binds a blob of no bytes as null, of which `substr` makes null: a batch of empty envelopes needs a byte before them.
+    let mut envelopes = vec![0];
     let rows = batch.iter().map(|row| {
         let mut cells = Vec::with_capacity(columns.len() + 1);
         for ((_, kind), value) in columns.iter().zip(row) {

@@ -296,7 +296,8 @@ pub(super) async fn an_erasure_leaves_what_a_rebuild_makes(factory: &dyn Factory
         ..first.clone()
     };
     let stood_up = Rows { appends: Vec::new(), ..indexed(&stood_up, None, Some(&[]), &[]) };
-    writer.commit(3, &merge([stood_up, late()])).await;
+    writer.commit(2, &stood_up).await;
+    writer.commit(1, &late()).await;
     writer.commit(2, &stubs).await;
 
     for index in [&lived, &replayed, &rebuilt] {
