@@ -56,6 +56,9 @@ enum LogFormat {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// A hall at work on this machine: departments publish, a window asks, every step is shown
+    #[cfg(feature = "hub")]
+    Demo(crate::demo::DemoArgs),
     /// Run a hub instance, or look at its configuration
     #[cfg(feature = "hub")]
     Hub(crate::hub::HubArgs),
@@ -94,8 +97,10 @@ impl Command {
         }
     }
 
-    pub(crate) async fn run(self) -> Result<Report, Failure> {
+    pub(crate) async fn run(self, format: Format) -> Result<Report, Failure> {
         match self {
+            #[cfg(feature = "hub")]
+            Self::Demo(demo) => demo.run(format).await,
             #[cfg(feature = "hub")]
             Self::Hub(args) => args.run().await,
             Self::Adapter(command) => command.run().await,

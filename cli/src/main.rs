@@ -8,6 +8,7 @@
 //! | `query` | `weft query record`, `holder` |
 //! | `verify` | `weft verify` |
 //! | `admin` | `weft admin …`: what operators do |
+//! | `demo` | `weft demo`: a hall at work on this machine |
 //! | `doctor` | `weft doctor` |
 //!
 //! Under them: `args` (the command line), `report` (what is printed, and the exit code), `failure` (why something was not
@@ -19,6 +20,8 @@ mod adapter;
 mod admin;
 mod args;
 mod client;
+#[cfg(feature = "hub")]
+mod demo;
 mod doctor;
 mod failure;
 mod fetch;
@@ -44,7 +47,7 @@ fn main() -> ExitCode {
         .enable_all()
         .build()
         .map_err(|error| failure::Failure::usage("无法启动运行时", "the runtime cannot start").because(error))
-        .and_then(|runtime| runtime.block_on(cli.command.run()));
+        .and_then(|runtime| runtime.block_on(cli.command.run(format)));
     let code = match ended {
         Ok(report) => report.print(format),
         Err(failure) => failure.print(format),

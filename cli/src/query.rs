@@ -1,6 +1,6 @@
 //! `weft query`: looks at records, as a window. Every look stands in the hub's ledger.
 
-mod answer;
+pub(crate) mod answer;
 
 use std::path::PathBuf;
 

@@ -20,8 +20,8 @@ use crate::{
     verify::moment,
 };
 
-const CERTIFICATE: &str = "window.crt.pem";
-const KEY: &str = "window.key.pem";
+pub(crate) const CERTIFICATE: &str = "window.crt.pem";
+pub(crate) const KEY: &str = "window.key.pem";
 const AUTHORITY: &str = "ca.pem";
 const DEADLINE: Duration = Duration::from_secs(30);
 const MAX_BYTES: u64 = 256 * 1024;
@@ -67,7 +67,11 @@ async fn join(dir: &Path, token_file: &str) -> Result<Report, Failure> {
             Failure::usage("该目录已有窗口身份；请另选目录", "this folder holds an identity already; choose another");
         return Err(failure.because(dir.display()));
     }
-    let text = files::read_text(token_file, MAX_BYTES)?;
+    join_with(dir, &files::read_text(token_file, MAX_BYTES)?).await
+}
+
+/// Joins with a token's text.
+pub(crate) async fn join_with(dir: &Path, text: &str) -> Result<Report, Failure> {
     let token: JoinToken =
         text.parse().map_err(|error| Failure::usage("不是入网令牌", "this is no join token").because(error))?;
     let address: Address = token.enrolment.parse().map_err(|error| {

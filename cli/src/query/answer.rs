@@ -36,6 +36,12 @@ pub(crate) struct KeyFiles {
 }
 
 impl Checking {
+    /// All keys from a console.
+    #[cfg(feature = "hub")]
+    pub(crate) fn of_console(console: String) -> Self {
+        Self { keys: Vec::new(), hub_keys: Vec::new(), console: Some(console) }
+    }
+
     /// Reads the files that are named.
     pub(crate) fn files(&self) -> Result<KeyFiles, Failure> {
         let read = |paths: &[String]| (!paths.is_empty()).then(|| Keys::from_files(paths)).transpose();
