@@ -4,7 +4,9 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rcgen::{CertificateParams, KeyPair};
 use serde::Deserialize;
-use weft_proto::v1::{KeyState, RedeemRequest, RenewRequest, enrolment_client::EnrolmentClient, renewal_client::RenewalClient};
+use weft_proto::v1::{
+    KeyState, RedeemRequest, RenewRequest, enrolment_client::EnrolmentClient, renewal_client::RenewalClient,
+};
 use weft_record::{keys::Algorithm, seal::SealingKey};
 use x509_parser::pem::parse_x509_pem;
 use zeroize::Zeroizing;
@@ -182,7 +184,11 @@ mod tests {
     fn only_an_adapters_identity_is_one() {
         let identity = "spiffe://hub.example/department/market-regulation/adapter/main";
         assert_eq!(parts(identity), Some(("market-regulation".into(), "main".into())));
-        for wrong in ["spiffe://hub.example/window/a", "spiffe://hub.example/department//adapter/a", "https://x/department/a/adapter/b"] {
+        for wrong in [
+            "spiffe://hub.example/window/a",
+            "spiffe://hub.example/department//adapter/a",
+            "https://x/department/a/adapter/b",
+        ] {
             assert_eq!(parts(wrong), None, "{wrong}");
         }
     }

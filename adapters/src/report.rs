@@ -104,7 +104,9 @@ async fn rows(
                     report.valid += u64::from(problems.iter().all(|problem| problem.note));
                     report.problems.extend(problems.into_iter().map(|problem| problem.in_file(&unit.name)));
                 }
-                Err(problems) => report.problems.extend(problems.into_iter().map(|problem| problem.in_file(&unit.name))),
+                Err(problems) => {
+                    report.problems.extend(problems.into_iter().map(|problem| problem.in_file(&unit.name)))
+                }
             },
         }
     }

@@ -193,7 +193,9 @@ impl Adapter {
                 match asked.await {
                     Ok(_) => break,
                     Err(heads::Error::Spool(error)) => return Err(error.into()),
-                    Err(heads::Error::Link(error)) => tracing::warn!(%error, record_type, "the hub's heads are not here yet"),
+                    Err(heads::Error::Link(error)) => {
+                        tracing::warn!(%error, record_type, "the hub's heads are not here yet")
+                    }
                 }
                 self.link.failed();
                 failures += 1;
@@ -213,7 +215,9 @@ impl Adapter {
             let now = self.surroundings.clock.now().as_second();
             let due = join::renew_from(&self.directory).map(|from| now >= from);
             let renewed = match due {
-                Ok(true) => join::renew(&self.link, &self.directory).await.map(|()| tracing::info!("certificate renewed")),
+                Ok(true) => {
+                    join::renew(&self.link, &self.directory).await.map(|()| tracing::info!("certificate renewed"))
+                }
                 Ok(false) => Ok(()),
                 Err(error) => Err(error),
             };

@@ -111,7 +111,15 @@ impl Sealer {
     ///
     /// # Errors
     /// The content cannot be sealed, or no random bytes could be had.
-    pub fn seal(&self, of: &RecordType, draft: &Draft, record_id: &str, version: u64, step: Step, iat: i64) -> Result<Sealed, Error> {
+    pub fn seal(
+        &self,
+        of: &RecordType,
+        draft: &Draft,
+        record_id: &str,
+        version: u64,
+        step: Step,
+        iat: i64,
+    ) -> Result<Sealed, Error> {
         let content = content(draft, record_id, version, step);
         let mut failed = None;
         let mut random = |bytes: &mut [u8]| failed = self.chance.fill(bytes).err().or(failed);

@@ -125,7 +125,8 @@ impl Intake {
         match outcome.kind() {
             OutcomeKind::Indexed | OutcomeKind::Duplicate => {
                 if ended.under_way && !ended.again {
-                    let counted = if outcome.kind() == OutcomeKind::Indexed { &mut tally.indexed } else { &mut tally.duplicate };
+                    let counted =
+                        if outcome.kind() == OutcomeKind::Indexed { &mut tally.indexed } else { &mut tally.duplicate };
                     *counted += 1;
                 }
                 self.release(writes, &id, &ended).await?;

@@ -87,7 +87,8 @@ impl Spool {
             .connect_with(options)
             .await?;
         sqlx::raw_sql(include_str!("spool/schema.sql")).execute(&pool).await?;
-        let spool = Self { pool, vault: Vault::new(key, chance)?, ready: Arc::new(Notify::new()), settled: Arc::default() };
+        let spool =
+            Self { pool, vault: Vault::new(key, chance)?, ready: Arc::new(Notify::new()), settled: Arc::default() };
         spool.prove_key().await?;
         spool.back_to_ready().await?;
         Ok(spool)
@@ -197,7 +198,8 @@ impl Spool {
         now_ms: i64,
     ) -> Result<(), Error> {
         let mut writes = self.begin().await?;
-        let sql = "-- finish_unit\nINSERT OR IGNORE INTO units (unit, name, rows, mapped, done_ms) VALUES (?, ?, ?, ?, ?)";
+        let sql =
+            "-- finish_unit\nINSERT OR IGNORE INTO units (unit, name, rows, mapped, done_ms) VALUES (?, ?, ?, ?, ?)";
         sqlx::query(sql)
             .bind(&unit[..])
             .bind(name)

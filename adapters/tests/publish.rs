@@ -112,7 +112,10 @@ async fn versions_of_one_file_go_in_the_order_of_their_column() {
     assert_eq!((summary.problems[0].problem.line, summary.problems[0].problem.reason.as_str()), (5, "duplicate_row"));
     let names = place.hub.with(|state| {
         let longest = state.records.values().max_by_key(|versions| versions.len()).unwrap().clone();
-        longest.iter().map(|version| version.payload["fields"]["operatorName"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        longest
+            .iter()
+            .map(|version| version.payload["fields"]["operatorName"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
     });
     assert_eq!(names, ["第一", "第二", "第三"]);
     let events: Vec<_> = place.hub.events().into_values().collect();
@@ -227,8 +230,7 @@ async fn numbers_taken_by_others_are_left_and_lost_ones_are_sent_again() {
         state.outcomes.remove(&version.id);
         id.clone()
     });
-    let changed: Vec<String> =
-        (1..=3).map(|number| line(number, "示例改名", "有效", "2024/02/05 09:00:00")).collect();
+    let changed: Vec<String> = (1..=3).map(|number| line(number, "示例改名", "有效", "2024/02/05 09:00:00")).collect();
     place.drop_rows("b.csv", &changed);
     let summary = place.run().await;
     assert_eq!(summary.problems.len(), 0, "{:?}", summary.problems);

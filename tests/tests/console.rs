@@ -41,7 +41,8 @@ async fn it_tells_how_the_hub_is_and_what_to_verify_with() {
         if page.status == 200 { Ok(serde_json::from_str(&page.body).unwrap()) } else { Err(page.body) }
     })
     .await;
-    let checks: Vec<&str> = ready["checks"].as_array().unwrap().iter().map(|one| one["check"].as_str().unwrap()).collect();
+    let checks: Vec<&str> =
+        ready["checks"].as_array().unwrap().iter().map(|one| one["check"].as_str().unwrap()).collect();
     assert_eq!(checks, ["log", "ledger", "registry", "index", "index_lag", "certificate", "clock"]);
 
     let issuer = get(&hub, "/.well-known/jwt-vc-issuer/departments/market-regulation").await;
@@ -55,7 +56,9 @@ async fn it_tells_how_the_hub_is_and_what_to_verify_with() {
 
     let page = get(&hub, "/errors/denied").await;
     assert!(page.body.contains("<h1>denied</h1>"));
-    for header in ["content-security-policy: default-src 'none'", "x-content-type-options: nosniff", "cache-control: no-store"] {
+    for header in
+        ["content-security-policy: default-src 'none'", "x-content-type-options: nosniff", "cache-control: no-store"]
+    {
         assert!(page.head.contains(header), "{header} is not in\n{}", page.head);
     }
     let metrics = get(&hub, "/metrics").await;

@@ -51,7 +51,7 @@ async fn rebuilt(mut hub: TestHub) -> TestHub {
     for suffix in ["", "-wal", "-shm"] {
         let file = data_dir.join(format!("index.db{suffix}"));
         if file.exists() {
-            std::fs::remove_file(file).unwrap();
+            std::fs::remove_file(file).expect("the hub answers");
         }
     }
     hub.restart().await
@@ -81,7 +81,8 @@ async fn an_erased_version_is_the_same_after_a_rebuild() {
     let first = department.seal(&example, 1, Event::Issue, Status::Valid);
     let same = department.seal(&example, 1, Event::Issue, Status::Valid);
     let other = department.seal(&example.clone().with("name", json!("他名有限公司")), 1, Event::Issue, Status::Valid);
-    let refused = department.seal(&example.clone().with("established", json!("2018-02-30")), 1, Event::Issue, Status::Valid);
+    let refused =
+        department.seal(&example.clone().with("established", json!("2018-02-30")), 1, Event::Issue, Status::Valid);
     let second = department.seal(&changed, 2, Event::Change, Status::Valid);
     let third = department.seal(&changed, 3, Event::Suspend, Status::Suspended);
     let all = [first.clone(), same, other, refused.clone(), second, third];
@@ -97,7 +98,8 @@ async fn an_erased_version_is_the_same_after_a_rebuild() {
 
     // Nothing of the text is left, and what stands still answers.
     let appends = hub.stores.index.appends_of(&first.record_id, 1).await.unwrap();
-    let contents = appends.iter().map(|row| weft_hub::envelope::header(row.envelope.as_ref().unwrap()).unwrap().content);
+    let contents =
+        appends.iter().map(|row| weft_hub::envelope::header(row.envelope.as_ref().unwrap()).unwrap().content);
     assert!(contents.clone().count() >= 4, "the version, its double, other content, and what the door refused");
     assert!(contents.clone().all(|content| content == weft_hub::envelope::ContentType::Stub));
     let holder = example.holders[0].value.clone();

@@ -19,7 +19,9 @@ fn roots(authority_pem: &[u8]) -> Result<RootCertStore, Error> {
     if roots.is_empty() { Err(wrong("the authority's certificate is empty")) } else { Ok(roots) }
 }
 
-fn builder(authority_pem: &[u8]) -> Result<rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>, Error> {
+fn builder(
+    authority_pem: &[u8],
+) -> Result<rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>, Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider);
     let builder = builder.with_protocol_versions(&[&rustls::version::TLS13]).map_err(wrong)?;

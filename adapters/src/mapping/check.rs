@@ -125,7 +125,9 @@ fn status_column(faults: &mut Faults<'_>, mapping: &Mapping, definition: &Defini
         }
         used.extend(column.events.values());
         used.extend(column.statuses.values().filter(|&&status| status != Status::Valid).flat_map(|&status| {
-            Event::ALL.into_iter().find(|&event| status::allowed_statuses(event).first() == Some(&status) && leads(event))
+            Event::ALL
+                .into_iter()
+                .find(|&event| status::allowed_statuses(event).first() == Some(&status) && leads(event))
         }));
     }
     for event in used.iter().filter(|event| !definition.events.contains(event)) {

@@ -58,7 +58,9 @@ mod tests {
 
     #[test]
     fn what_is_no_day_is_unreadable_and_what_never_was_is_impossible() {
-        for form in ["", "2018", "2018-12", "18-12-03", "2018-12-03-04", "12/03/2018", "二〇一八年", "2018-1a-03", "2018年12月"] {
+        for form in
+            ["", "2018", "2018-12", "18-12-03", "2018-12-03-04", "12/03/2018", "二〇一八年", "2018-1a-03", "2018年12月"]
+        {
             assert_eq!(parse(form), Err(Reason::DateUnreadable), "{form}");
         }
         for form in ["2019-02-29", "2018-13-01", "20180631", "2018年2月30日", "0000-00-00"] {

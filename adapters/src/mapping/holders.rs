@@ -107,9 +107,13 @@ mod tests {
 
     #[test]
     fn shares_are_fractions_in_lowest_terms() {
-        for (text, expected) in
-            [("1/2", Some("1/2")), ("2/4", Some("1/2")), ("50%", Some("1/2")), ("33.3%", Some("333/1000")), ("100%", Some("1/1"))]
-        {
+        for (text, expected) in [
+            ("1/2", Some("1/2")),
+            ("2/4", Some("1/2")),
+            ("50%", Some("1/2")),
+            ("33.3%", Some("333/1000")),
+            ("100%", Some("1/1")),
+        ] {
             assert_eq!(fraction(text).as_deref(), expected, "{text}");
         }
         for text in ["0/2", "3/2", "一半", "1/0", "-1/2", "50"] {

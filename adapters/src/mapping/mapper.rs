@@ -8,7 +8,9 @@ use weft_record::{
     identifier,
 };
 
-use super::{Draft, Fault, Intent, Mapping, OrderKind, StatusColumn, check, holders::HolderReader, order, value::Reader};
+use super::{
+    Draft, Fault, Intent, Mapping, OrderKind, StatusColumn, check, holders::HolderReader, order, value::Reader,
+};
 use crate::{
     problem::{Reason, RowProblem},
     source::Row,
@@ -208,7 +210,8 @@ impl Mapper {
     fn order(&self, row: &Row) -> Result<Option<i64>, Box<RowProblem>> {
         let Some((at, column, kind)) = &self.order else { return Ok(None) };
         let cell = &row.cells[*at];
-        let problem = |reason| Box::new(RowProblem::new(row.line, column.clone(), reason).value(text::trim(cell), false));
+        let problem =
+            |reason| Box::new(RowProblem::new(row.line, column.clone(), reason).value(text::trim(cell), false));
         order::parse(*kind, cell).map(Some).map_err(problem)
     }
 

@@ -203,7 +203,10 @@ mod tests {
         };
         assert_eq!(read(spec.clone(), &["有限责任公司（自然人独资）"]), Ok(Some(Json::from("有限责任公司"))));
         assert_eq!(read(spec.clone(), &["其他"]), Err(Reason::NotInDictionary));
-        assert_eq!(read(Value { otherwise: Some("=".into()), ..spec.clone() }, &["其他"]), Ok(Some(Json::from("其他"))));
+        assert_eq!(
+            read(Value { otherwise: Some("=".into()), ..spec.clone() }, &["其他"]),
+            Ok(Some(Json::from("其他")))
+        );
         assert_eq!(read(Value { otherwise: Some("x".into()), ..spec }, &["其他"]), Ok(Some(Json::from("x"))));
     }
 
@@ -237,7 +240,10 @@ mod tests {
         let flag = Value { yes: vec!["已抵押".into()], no: vec!["未抵押".into()], ..column(Kind::Boolean) };
         assert_eq!(read(flag.clone(), &["未抵押"]), Ok(Some(Json::from(false))));
         assert_eq!(read(flag, &["是"]), Err(Reason::NotInDictionary));
-        assert_eq!(read(column(Kind::List), &["预包装食品销售、 散装食品销售；"]).unwrap().unwrap().as_array().unwrap().len(), 2);
+        assert_eq!(
+            read(column(Kind::List), &["预包装食品销售、 散装食品销售；"]).unwrap().unwrap().as_array().unwrap().len(),
+            2
+        );
         assert_eq!(read(column(Kind::List), &["、"]), Ok(None));
     }
 }

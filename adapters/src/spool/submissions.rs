@@ -196,7 +196,14 @@ impl Spool {
     }
 
     /// Moves a submission on, if it stands at one of `from`. Tells whether it did.
-    async fn move_on(&self, writes: &mut Writes, id: &Digest, from: &str, to: &str, now_ms: i64) -> Result<bool, Error> {
+    async fn move_on(
+        &self,
+        writes: &mut Writes,
+        id: &Digest,
+        from: &str,
+        to: &str,
+        now_ms: i64,
+    ) -> Result<bool, Error> {
         let sql = "-- move_on
             UPDATE submissions SET stage = ?, touched_ms = ?
             WHERE submission_id = ? AND instr(?, '|' || stage || '|') > 0";
@@ -257,7 +264,13 @@ impl Spool {
     ///
     /// # Errors
     /// The database failed.
-    pub async fn resend_above(&self, writes: &mut Writes, record_id: &str, version: u64, now_ms: i64) -> Result<u64, Error> {
+    pub async fn resend_above(
+        &self,
+        writes: &mut Writes,
+        record_id: &str,
+        version: u64,
+        now_ms: i64,
+    ) -> Result<u64, Error> {
         let sql = "-- resend_above
             UPDATE submissions SET stage = 'ready', touched_ms = ?
             WHERE record_id = ? AND stage = 'released' AND version > ?";

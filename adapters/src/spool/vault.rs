@@ -34,7 +34,8 @@ impl Vault {
         let mut nonce = [0; NONCE_LEN];
         self.chance.fill(&mut nonce).map_err(|_| Error::Key)?;
         let mut sealed = text.to_vec();
-        let tagged = self.key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(place), &mut sealed);
+        let tagged =
+            self.key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(place), &mut sealed);
         tagged.map_err(|_| Error::Key)?;
         Ok([nonce.as_slice(), &sealed].concat())
     }

@@ -93,12 +93,8 @@ impl Hub {
         let ca = params.self_signed(&key).unwrap().pem();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("https://localhost:{}", listener.local_addr().unwrap().port());
-        let hub = Self {
-            state: Arc::default(),
-            address,
-            ca: Arc::new((ca, key, params)),
-            stop: CancellationToken::new(),
-        };
+        let hub =
+            Self { state: Arc::default(), address, ca: Arc::new((ca, key, params)), stop: CancellationToken::new() };
         hub.serve(listener);
         hub
     }
@@ -166,7 +162,8 @@ impl Hub {
     /// A state directory that joined this hub.
     pub(crate) async fn join(&self, directory: &Path) -> weft_adapter::keys::Directory {
         let directory = weft_adapter::keys::Directory::new(directory);
-        let joined = weft_adapter::join(&self.token(), &directory, &weft_adapter::Surroundings::system()).await.unwrap();
+        let joined =
+            weft_adapter::join(&self.token(), &directory, &weft_adapter::Surroundings::system()).await.unwrap();
         assert_eq!(joined.sealing_key, KeyState::Active);
         directory
     }
@@ -199,7 +196,8 @@ impl State {
         if self.faults.unknown_key {
             return reject("key");
         }
-        let name = payload["fields"]["name"].as_str().or(payload["fields"]["operatorName"].as_str()).unwrap_or_default();
+        let name =
+            payload["fields"]["name"].as_str().or(payload["fields"]["operatorName"].as_str()).unwrap_or_default();
         if self.faults.refuse.as_ref().is_some_and(|word| name.contains(word)) {
             return reject("content");
         }
@@ -286,7 +284,8 @@ impl Publishing for Hub {
                 let substance_digest = last.substance.clone();
                 Some(Head { record_id: id.clone(), version: versions.len() as u64, status, substance_digest, iat: 1 })
             };
-            let next_page_token = if ids.len() == size { ids.last().cloned().unwrap_or_default() } else { String::new() };
+            let next_page_token =
+                if ids.len() == size { ids.last().cloned().unwrap_or_default() } else { String::new() };
             HeadsResponse { heads: ids.iter().filter_map(head).collect(), next_page_token }
         })))
     }
@@ -313,7 +312,12 @@ impl Hub {
                 let ids: Vec<Vec<u8>> = answers.iter().map(|answer| answer.submission_id.clone()).collect();
                 messages.push(publish_response::Kind::Answer(BatchAnswer { batch: request.batch, answers }));
                 if !state.faults.silent {
-                    messages.extend(ids.iter().filter_map(|id| state.outcomes.get(id)).cloned().map(publish_response::Kind::Outcome));
+                    messages.extend(
+                        ids.iter()
+                            .filter_map(|id| state.outcomes.get(id))
+                            .cloned()
+                            .map(publish_response::Kind::Outcome),
+                    );
                 }
             }
             for id in &request.watch {

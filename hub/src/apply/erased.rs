@@ -62,17 +62,7 @@ impl Working {
             entry_id: EntryId([0; 16]),
             envelope: Bytes::new(),
         });
-        let gap = self.heads.get(&erasure.record_id).and_then(|head| head.gap_version);
-        self.set_head(HeadRow {
-            record_id: erasure.record_id.clone(),
-            record_type: erasure.record_type.clone(),
-            department: erasure.department.clone(),
-            version: erasure.version,
-            status: erasure.status.clone(),
-            frozen: erasure.frozen,
-            suspended: erasure.suspended,
-            gap_version: gap.filter(|gap| *gap > erasure.version),
-        });
+        self.head_of_erased(erasure);
         // It had holders, if it did not take away: nobody knows them any more, but those before it ended with it.
         if !erasure.event.parse::<Event>().is_ok_and(Event::takes_away) {
             self.rows.ended_spans.push((erasure.record_id.clone(), erasure.version));
@@ -93,5 +83,19 @@ impl Working {
         self.outcomes.insert(submission_id, row.clone());
         self.rows.outcomes.push(row);
         true
+    }
+
+    fn head_of_erased(&mut self, erasure: &Erasure) {
+        let gap = self.heads.get(&erasure.record_id).and_then(|head| head.gap_version);
+        self.set_head(HeadRow {
+            record_id: erasure.record_id.clone(),
+            record_type: erasure.record_type.clone(),
+            department: erasure.department.clone(),
+            version: erasure.version,
+            status: erasure.status.clone(),
+            frozen: erasure.frozen,
+            suspended: erasure.suspended,
+            gap_version: gap.filter(|gap| *gap > erasure.version),
+        });
     }
 }

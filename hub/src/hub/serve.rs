@@ -90,7 +90,8 @@ fn api_routes(
         Arc::clone(&parts.keys),
         Arc::clone(&parts.clock),
     );
-    let looking = Looking::new(Arc::clone(&parts.query), Arc::clone(&parts.keys), &config.limits, Arc::clone(&parts.metrics));
+    let looking =
+        Looking::new(Arc::clone(&parts.query), Arc::clone(&parts.keys), &config.limits, Arc::clone(&parts.metrics));
     let operator = OperatorService {
         registry: Arc::clone(&parts.registry),
         log: Arc::clone(&parts.stores.log),

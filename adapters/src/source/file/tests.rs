@@ -106,10 +106,7 @@ async fn a_file_that_grows_is_left_until_it_rests() {
 #[tokio::test]
 async fn rows_that_are_no_rows_are_told_with_their_line_and_the_others_go_on() {
     let mut folder = Folder::new();
-    folder.drop_file(
-        "a.csv",
-        "标题\nkey,value\n1,a\n2,b,c\n3\n4,d,,\nkey,value\n\"5\"x,e\n\n6,f\n",
-    );
+    folder.drop_file("a.csv", "标题\nkey,value\n1,a\n2,b,c\n3\n4,d,,\nkey,value\n\"5\"x,e\n\n6,f\n");
     let items = folder.items(&["key", "value"]).await.unwrap();
     let told: Vec<(u64, Option<Reason>)> = items
         .iter()

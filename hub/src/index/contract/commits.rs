@@ -119,7 +119,7 @@ pub(super) async fn what_is_known_is_told(factory: &dyn Factory) {
     ];
     let known = index.known(&queries).await.unwrap();
     assert_eq!(known.heads, [head(&second, None)]);
-    assert_eq!(known.versions, [second.clone()]);
+    assert_eq!(known.versions, std::slice::from_ref(&second));
     let mut outcomes = known.outcomes;
     outcomes.sort_by_key(|row| row.version);
     assert_eq!(outcomes, [outcome(&first, "indexed", 1), outcome(&second, "indexed", 2)]);
@@ -244,23 +244,23 @@ pub(super) async fn many_partitions_at_once(factory: &dyn Factory) {
     assert_eq!(everything(&*index).await, everything(&*other).await);
 }
 
+fn stub(row: &VersionRow, offset: u64) -> Stub {
+    let append = AppendRow {
+        partition: row.partition.clone(),
+        offset,
+        key: row.key.clone(),
+        entry_id: entry_id("stub", offset),
+        submission_id: None,
+        record_id: Some(row.record_id.clone()),
+        version: Some(row.version),
+        envelope: Some(Bytes::from(format!("stub {offset}"))),
+    };
+    Stub { record_id: row.record_id.clone(), version: row.version, append }
+}
+
 /// A version with holders, other content under its number, and a later version; then both texts are overwritten. In a rebuild after
 /// compaction the first two entries are not there, and the version stands up from the registry.
 pub(super) async fn an_erasure_leaves_what_a_rebuild_makes(factory: &dyn Factory) {
-    let stub = |row: &VersionRow, offset: u64| Stub {
-        record_id: row.record_id.clone(),
-        version: row.version,
-        append: AppendRow {
-            partition: row.partition.clone(),
-            offset,
-            key: row.key.clone(),
-            entry_id: entry_id("stub", offset),
-            submission_id: None,
-            record_id: Some(row.record_id.clone()),
-            version: Some(row.version),
-            envelope: Some(Bytes::from(format!("stub {offset}"))),
-        },
-    };
     let place = records(0);
     let first = version(&place, "r1", 1, 0);
     let other = VersionRow { submission_id: hash("other", 1), ..version(&place, "r1", 1, 1) };
