@@ -1,4 +1,6 @@
 //! The index on SQLite keeps the contract.
+
+#![allow(clippy::unwrap_used, reason = "a panic is a test's way to fail")]
 #![cfg(feature = "test-util")]
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! The console listener: health, metrics, keys and pages, over a plain socket.
 
+#![allow(clippy::unwrap_used, reason = "a panic is a test's way to fail")]
+
 use std::time::Duration;
 
 use serde_json::Value;

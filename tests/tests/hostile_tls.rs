@@ -2,11 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
@@ -133,7 +129,7 @@ async fn is_let_in(address: SocketAddr, config: rustls::ClientConfig) -> Result<
 }
 
 async fn refused_as(hub: &TestHub, credentials: &Credentials) -> Option<Reason> {
-    let begun = Instant::now();
+    let begun = tokio::time::Instant::now();
     let channel = connect(hub.api, &hub.ca(), Some(credentials)).await.expect("the chain itself is good");
     let status = OperatorClient::new(channel).list_departments(v1::ListDepartmentsRequest {}).await.unwrap_err();
     assert!(begun.elapsed() < PROMPT, "{:?}", begun.elapsed());
@@ -297,7 +293,7 @@ async fn row_4_a_revoked_identity_is_cut_off_on_open_streams_and_new_connections
     let (_kept, mut others) = idle_stream(&other.client, false).await;
     heads(&department.client).await.expect("in force");
 
-    let begun = Instant::now();
+    let begun = tokio::time::Instant::now();
     revoke(&hub, "department/market-regulation/adapter/main").await;
     // The open connection: its next request at once, its streams within 10 s, whichever side is idle.
     let status = heads(&department.client).await.expect_err("the next request of the open connection");

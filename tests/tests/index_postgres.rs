@@ -1,5 +1,7 @@
 //! The index on PostgreSQL keeps the contract, and agrees with the one on SQLite.
 
+#![allow(clippy::unwrap_used, reason = "a panic is a test's way to fail")]
+
 use std::{
     sync::{
         Arc,
