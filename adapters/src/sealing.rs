@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::{
-    digest::{SHA256, digest},
-    hkdf,
-};
+use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Value, json};
 use weft_record::{
     catalogue::{Catalogue, RecordType},
@@ -14,7 +11,6 @@ use weft_record::{
     seal::{self, Content, Holder, SealingKey},
     status::Status,
 };
-use zeroize::Zeroizing;
 
 use crate::{change::Step, clock::Chance, mapping::Draft, spool::Digest};
 
@@ -44,9 +40,6 @@ pub struct Sealed {
     pub bytes: Vec<u8>,
 }
 
-/// HKDF label under which hub and adapters derive the key of content digests from the department's secret.
-const DIGEST_LABEL: &[u8] = b"weft digest v1";
-
 /// Seals as one department.
 #[derive(Debug)]
 pub struct Sealer {
@@ -71,16 +64,12 @@ impl Sealer {
         catalogue: Arc<Catalogue>,
         chance: Arc<dyn Chance>,
     ) -> Result<Self, Error> {
-        let mut derived = Zeroizing::new([0; 32]);
-        let extracted = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(secret);
-        let expanded = extracted.expand(&[DIGEST_LABEL], hkdf::HKDF_SHA256).and_then(|okm| okm.fill(derived.as_mut()));
-        expanded.map_err(|_| InvalidRecordId)?;
         Ok(Self {
             issuer: format!("https://{hub_name}/departments/{department}"),
             hub_name: hub_name.to_owned(),
             key,
             ids: RecordIdKey::new(department, secret)?,
-            digests: DigestKey::new(derived.as_slice()),
+            digests: DigestKey::of_department(secret),
             catalogue,
             chance,
         })

@@ -84,6 +84,8 @@ pub struct Listen {
     pub console: SocketAddr,
     /// What join tokens name as the enrolment address, `https://host:port`; empty means `https://<hub_name>:<port of listen.enrolment>`.
     pub enrolment_address: String,
+    /// gRPC reflection on the API listener: what a developer wants, and nobody else.
+    pub reflection: bool,
 }
 
 impl Default for Listen {
@@ -93,6 +95,7 @@ impl Default for Listen {
             enrolment: SocketAddr::from(([0, 0, 0, 0], 8444)),
             console: SocketAddr::from(([127, 0, 0, 1], 8080)),
             enrolment_address: String::new(),
+            reflection: false,
         }
     }
 }

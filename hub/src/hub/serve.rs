@@ -5,6 +5,7 @@ use std::sync::{Arc, atomic::AtomicI64};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
+use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 use weft_proto::v1::{
     catalogue_server::CatalogueServer, enrolment_server::EnrolmentServer, operator_server::OperatorServer,
     publishing_server::PublishingServer, query_server::QueryServer, renewal_server::RenewalServer,
@@ -103,7 +104,7 @@ fn api_routes(
         enrolment_address,
     };
     let (_, health) = tonic_health::server::health_reporter();
-    Routes::new(PublishingServer::new(publishing).max_decoding_message_size(MAX_MESSAGE_BYTES))
+    let routes = Routes::new(PublishingServer::new(publishing).max_decoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(QueryServer::new(looking).max_decoding_message_size(64 * 1024))
         .add_service(OperatorServer::new(operator).max_decoding_message_size(256 * 1024))
         .add_service(
@@ -111,7 +112,19 @@ fn api_routes(
                 .max_decoding_message_size(64 * 1024),
         )
         .add_service(RenewalServer::new(enrolling.clone()).max_decoding_message_size(64 * 1024))
-        .add_service(health)
+        .add_service(health);
+    match reflection(config) {
+        Some(reflection) => routes.add_service(reflection),
+        None => routes,
+    }
+}
+
+/// gRPC reflection, where the configuration switches it on.
+fn reflection(config: &Config) -> Option<ServerReflectionServer<impl ServerReflection>> {
+    let builder = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(weft_proto::FILE_DESCRIPTOR_SET);
+    // The descriptors are compiled in; a test holds them against the .proto files.
+    config.listen.reflection.then(|| builder.build_v1().ok()).flatten()
 }
 
 fn console(config: &Config, parts: &Parts, certificate_not_after: Arc<AtomicI64>) -> Console {

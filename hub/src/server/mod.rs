@@ -26,6 +26,8 @@ use tonic::service::Routes;
 use tower::ServiceExt;
 
 use crate::metrics::Metrics;
+use weft_proto::{Reason, Refusal};
+
 use auth::Authenticator;
 
 /// A handshake takes at most so long.
@@ -114,9 +116,11 @@ async fn connection(stream: TcpStream, endpoint: Endpoint, shutdown: Cancellatio
         tls.get_ref().1.peer_certificates().map(<[_]>::to_vec).unwrap_or_default();
     let presented = endpoint.authenticator.as_ref().map(|authenticator| authenticator.present(&chain));
     let Endpoint { routes, authenticator, metrics, .. } = endpoint;
+    let stopping = shutdown.clone();
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
         let (routes, metrics) = (routes.clone(), Arc::clone(&metrics));
         let admitted = match (&authenticator, &presented) {
+            _ if stopping.is_cancelled() => Err(Refusal::new(Reason::Draining)),
             (Some(authenticator), Some(presented)) => authenticator.admit(presented).map(Some),
             _ => Ok(None),
         };

@@ -15,7 +15,7 @@ pub struct CaseRef {
     /// The number that the window gave the case, 1 to 64 characters.
     #[prost(string, tag = "1")]
     pub number: ::prost::alloc::string::String,
-    /// The service item's slug, such as `food-business-licence`.
+    /// The service item's slug, such as `food-business-licence-application`.
     #[prost(string, tag = "2")]
     pub service_item: ::prost::alloc::string::String,
     /// The role in which the holder takes part, such as `applicant`.
