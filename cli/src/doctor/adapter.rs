@@ -19,37 +19,37 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 const STATE: Said = Said {
     wrong: ("状态目录无法使用", "the state directory cannot be used"),
-    todo: ("目录须归适配器用户所有，权限 700", "it belongs to the adapter's user alone, with mode 700"),
+    remedy: ("目录须归适配器用户所有，权限 700", "it belongs to the adapter's user alone, with mode 700"),
 };
 const NOT_JOINED: Said = Said {
     wrong: ("适配器尚未入网", "the adapter has not joined"),
-    todo: (
+    remedy: (
         "向县大数据中心领取入网令牌，运行 weft adapter join",
         "ask the operator for a join token, then weft adapter join",
     ),
 };
 const OTHER_IDENTITY: Said = Said {
     wrong: ("配置与身份不一致", "the configuration is for another department or adapter than the identity"),
-    todo: (
+    remedy: (
         "改正 department 和 name，或另选状态目录重新入网",
         "correct department and name, or join with another state directory",
     ),
 };
 const FOLDER: Said = Said {
     wrong: ("来源目录无法读写", "a source's folder cannot be read or written"),
-    todo: ("建立目录并授予适配器用户读写权限", "make the folder and let the adapter's user read and write it"),
+    remedy: ("建立目录并授予适配器用户读写权限", "make the folder and let the adapter's user read and write it"),
 };
 const MAPPING: Said = Said {
     wrong: ("映射或文件有误", "a mapping or a file that waits is wrong"),
-    todo: ("运行 weft adapter check 查看各行问题", "weft adapter check shows what is wrong with which line"),
+    remedy: ("运行 weft adapter check 查看各行问题", "weft adapter check shows what is wrong with which line"),
 };
 const UNREACHABLE: Said = Said {
     wrong: ("无法连接枢纽", "the hub cannot be reached"),
-    todo: ("检查地址、网络、防火墙和枢纽是否运行", "check address, network, firewall, and that the hub runs"),
+    remedy: ("检查地址、网络、防火墙和枢纽是否运行", "check address, network, firewall, and that the hub runs"),
 };
 const REFUSED: Said = Said {
     wrong: ("枢纽拒绝了本适配器", "the hub refuses this adapter"),
-    todo: (
+    remedy: (
         "按所示原因处理；身份被停用时联系县大数据中心",
         "do as the reason says; ask the operator where the identity was revoked",
     ),

@@ -25,52 +25,52 @@ const STRANGER: Duration = Duration::from_secs(3);
 
 const SETTINGS: Said = Said {
     wrong: ("Kafka 的连接设置无法使用", "the settings for Kafka cannot be used"),
-    todo: ("按所示改正配置", "correct the configuration as it says"),
+    remedy: ("按所示改正配置", "correct the configuration as it says"),
 };
 const UNREACHABLE: Said = Said {
     wrong: ("无法连接 Kafka", "Kafka cannot be reached"),
-    todo: ("检查地址、网络、TLS 和 SASL 设置", "check addresses, network, TLS and SASL"),
+    remedy: ("检查地址、网络、TLS 和 SASL 设置", "check addresses, network, TLS and SASL"),
 };
 const FEW: Said = Said {
     wrong: (
         "少于三个 broker，一台断电可能丢失已确认的数据",
         "fewer than three brokers: what was acknowledged may be lost with one machine",
     ),
-    todo: ("部署三个 broker，或在配置中设 single_broker = true", "run three, or set single_broker = true"),
+    remedy: ("部署三个 broker，或在配置中设 single_broker = true", "run three, or set single_broker = true"),
 };
 const UNTOLD: Said = Said {
     wrong: ("无权读取 Kafka 的设置", "Kafka's settings may not be read"),
-    todo: ("授予该用户 DescribeConfigs 权限", "allow this user DescribeConfigs"),
+    remedy: ("授予该用户 DescribeConfigs 权限", "allow this user DescribeConfigs"),
 };
 const NO_AUTHORIZER: Said = Said {
     wrong: ("Kafka 没有启用授权，任何人都能读写日志", "Kafka has no authorizer: anybody may read and write the log"),
-    todo: (
+    remedy: (
         "设置 authorizer.class.name 并只授权枢纽用户访问 weft.* 主题",
         "set authorizer.class.name, and allow weft.* to the hub's user alone",
     ),
 };
 const EVERYONE: Said = Said {
     wrong: ("没有 ACL 的主题对所有人开放", "topics without an ACL are open to everyone"),
-    todo: ("设置 allow.everyone.if.no.acl.found = false", "set allow.everyone.if.no.acl.found = false"),
+    remedy: ("设置 allow.everyone.if.no.acl.found = false", "set allow.everyone.if.no.acl.found = false"),
 };
 const AUTO_CREATE: Said = Said {
     wrong: ("Kafka 会自动创建主题，名称写错时不会报错", "Kafka makes topics by itself: a wrong name is not noticed"),
-    todo: ("设置 auto.create.topics.enable = false", "set auto.create.topics.enable = false"),
+    remedy: ("设置 auto.create.topics.enable = false", "set auto.create.topics.enable = false"),
 };
 const READ_BY_ANYBODY: Said = Said {
     wrong: ("无凭据即可读取日志", "the log can be read without credentials"),
-    todo: (
+    remedy: (
         "关闭无认证的监听端口，并为 weft.* 主题设置 ACL",
         "close listeners without authentication, and set ACLs for weft.*",
     ),
 };
 const SEEN_BY_ANYBODY: Said = Said {
     wrong: ("无凭据即可看到主题名称", "the topics' names can be seen without credentials"),
-    todo: ("关闭无认证的监听端口", "close listeners without authentication"),
+    remedy: ("关闭无认证的监听端口", "close listeners without authentication"),
 };
 const TOPIC: Said = Said {
     wrong: ("主题设置违反日志的保证", "a topic's settings break what the log promises"),
-    todo: (
+    remedy: (
         "按所示值改正主题设置；分区数永不可改",
         "set them to the values shown; the number of partitions can never be changed",
     ),

@@ -13,19 +13,19 @@ const LAST_DAYS: i64 = 1;
 
 const UNREADABLE: Said = Said {
     wrong: ("证书无法读取", "the certificate cannot be read"),
-    todo: ("更换为 PEM 格式的证书", "put a certificate in PEM in its place"),
+    remedy: ("更换为 PEM 格式的证书", "put a certificate in PEM in its place"),
 };
 const ENDED: Said = Said {
     wrong: ("证书已过期或即将过期", "the certificate has ended, or ends within a day"),
-    todo: ("换发证书：适配器或窗口重新入网或续期", "have a new one made: join again, or renew"),
+    remedy: ("换发证书：适配器或窗口重新入网或续期", "have a new one made: join again, or renew"),
 };
 const EARLY: Said = Said {
     wrong: ("证书尚未生效", "the certificate is not in force yet"),
-    todo: ("检查本机时钟", "check this machine's clock"),
+    remedy: ("检查本机时钟", "check this machine's clock"),
 };
 const SOON: Said = Said {
     wrong: ("证书即将过期而未自动续期", "the certificate ends soon and was not renewed by itself"),
-    todo: ("检查进程是否运行、能否连接枢纽", "see that the process runs and reaches the hub"),
+    remedy: ("检查进程是否运行、能否连接枢纽", "see that the process runs and reaches the hub"),
 };
 
 /// Looks at the first certificate of a PEM text; gives its DNS names.

@@ -14,26 +14,26 @@ const OFFSET_FAIL_MS: i64 = 60_000;
 
 const UNREACHABLE: Said = Said {
     wrong: ("无法连接数据库", "the database cannot be reached"),
-    todo: ("检查地址、用户、口令、pg_hba.conf 和网络", "check address, user, password, pg_hba.conf and network"),
+    remedy: ("检查地址、用户、口令、pg_hba.conf 和网络", "check address, user, password, pg_hba.conf and network"),
 };
 const NOT_DURABLE: Said = Said {
     wrong: (
         "synchronous_commit 不是 on，提交后断电可能丢失",
         "synchronous_commit is not on: what was committed may be lost with the power",
     ),
-    todo: ("在服务器或用户上设置 synchronous_commit = on", "set synchronous_commit = on for the server or the user"),
+    remedy: ("在服务器或用户上设置 synchronous_commit = on", "set synchronous_commit = on for the server or the user"),
 };
 const NO_SYNC: Said = Said {
     wrong: ("fsync 已关闭，断电会丢失索引", "fsync is off: a loss of power loses the index"),
-    todo: ("在服务器上设置 fsync = on", "set fsync = on"),
+    remedy: ("在服务器上设置 fsync = on", "set fsync = on"),
 };
 const OLD: Said = Said {
     wrong: ("PostgreSQL 版本过旧", "this PostgreSQL is too old"),
-    todo: ("升级到 15 或更高版本", "upgrade to 15 or newer"),
+    remedy: ("升级到 15 或更高版本", "upgrade to 15 or newer"),
 };
 const OFFSET: Said = Said {
     wrong: ("本机与数据库的时钟不一致", "this machine's clock and the database's differ"),
-    todo: ("在各机器上启用时间同步（chrony）", "run time synchronisation (chrony) on both"),
+    remedy: ("在各机器上启用时间同步（chrony）", "run time synchronisation (chrony) on both"),
 };
 
 type Row = (String, String, i32, i64);

@@ -33,7 +33,7 @@ pub(super) struct Said {
     /// What is wrong.
     pub(super) wrong: (&'static str, &'static str),
     /// What to do.
-    pub(super) todo: (&'static str, &'static str),
+    pub(super) remedy: (&'static str, &'static str),
 }
 
 #[derive(Debug)]
@@ -80,8 +80,8 @@ impl Findings {
 impl Finding {
     fn lines(&self) -> String {
         let mut lines = format!("{:<5} {:<20} {}\n", self.level.as_str(), self.check, readable(&self.detail));
-        if let Some(Said { wrong, todo }) = self.said {
-            for (mark, text) in [("", wrong.0), ("", wrong.1), ("→ ", todo.0), ("→ ", todo.1)] {
+        if let Some(Said { wrong, remedy }) = self.said {
+            for (mark, text) in [("", wrong.0), ("", wrong.1), ("→ ", remedy.0), ("→ ", remedy.1)] {
                 lines.push_str(&format!("{:26} {mark}{text}\n", ""));
             }
         }
@@ -90,11 +90,11 @@ impl Finding {
 
     fn json(&self) -> Value {
         let mut json = json!({"check": self.check, "level": self.level.as_str(), "detail": self.detail});
-        if let Some(Said { wrong, todo }) = self.said {
+        if let Some(Said { wrong, remedy }) = self.said {
             json["zh"] = wrong.0.into();
             json["en"] = wrong.1.into();
-            json["todo_zh"] = todo.0.into();
-            json["todo_en"] = todo.1.into();
+            json["todo_zh"] = remedy.0.into();
+            json["todo_en"] = remedy.1.into();
         }
         json
     }
@@ -103,7 +103,7 @@ impl Finding {
 /// A configuration that cannot be used.
 pub(super) const CONFIGURATION: Said = Said {
     wrong: ("配置无法使用", "the configuration cannot be used"),
-    todo: ("按所示改正配置文件", "correct the file as it says"),
+    remedy: ("按所示改正配置文件", "correct the file as it says"),
 };
 
 #[cfg(test)]
@@ -120,7 +120,7 @@ mod tests {
         findings.fail("c", CONFIGURATION, "line 3");
         let report = findings.report();
         assert_eq!(report.code(), Code::Problems);
-        assert_eq!(report.json()[2]["todo_en"], CONFIGURATION.todo.1);
+        assert_eq!(report.json()[2]["todo_en"], CONFIGURATION.remedy.1);
         assert!(report.shown(Format::Table).contains("fail  c"));
     }
 }

@@ -18,52 +18,55 @@ use crate::{admin::backup::Marker, failure::chain, fetch, files};
 
 const NO_KEYS: Said = Said {
     wrong: ("密钥目录无法使用", "the key directory cannot be used"),
-    todo: (
+    remedy: (
         "首次安装运行 weft admin init；否则按所示改正权限或从备份恢复",
         "weft admin init makes one; else mend it as it says, or restore the backup",
     ),
 };
 const OPEN_KEYS: Said = Said {
     wrong: ("其他用户可以进入密钥目录", "others may enter the key directory"),
-    todo: ("chmod 700 密钥目录", "chmod 700 it"),
+    remedy: ("chmod 700 密钥目录", "chmod 700 it"),
 };
 const NO_BACKUP: Said = Said {
     wrong: (
         "密钥目录没有备份，丢失后所有数据都无法解密",
         "there is no backup of the key directory: without it nothing can be decrypted",
     ),
-    todo: ("运行 weft admin backup，并将文件与口令分开保管", "weft admin backup, and keep file and passphrase apart"),
+    remedy: ("运行 weft admin backup，并将文件与口令分开保管", "weft admin backup, and keep file and passphrase apart"),
 };
 const LEFT_KEYS: Said = Said {
     wrong: ("操作员私钥仍留在密钥目录", "operators' private keys still lie in the key directory"),
-    todo: ("交操作员本人保管并从此处删除", "hand them to the operators and delete them here"),
+    remedy: ("交操作员本人保管并从此处删除", "hand them to the operators and delete them here"),
 };
 const FILE: Said = Said {
     wrong: ("配置中的文件无法读取", "a file that the configuration names cannot be read"),
-    todo: ("检查路径和权限", "check its path and permissions"),
+    remedy: ("检查路径和权限", "check its path and permissions"),
 };
 const NAMES: Said = Said {
     wrong: (
         "证书不含枢纽名称，客户端会拒绝连接",
         "the certificate does not say the hub's name: clients will refuse it",
     ),
-    todo: ("换用含 hub_name 的证书", "take a certificate that says hub_name"),
+    remedy: ("换用含 hub_name 的证书", "take a certificate that says hub_name"),
 };
 const ADDRESS: Said = Said {
     wrong: ("地址无法监听", "an address cannot be listened on"),
-    todo: ("检查地址、端口和权限；端口可能被占用", "check address, port and permissions; another process may have it"),
+    remedy: (
+        "检查地址、端口和权限；端口可能被占用",
+        "check address, port and permissions; another process may have it",
+    ),
 };
 const NOT_READY: Said = Said {
     wrong: ("枢纽正在运行但未就绪", "a hub runs and is not ready"),
-    todo: ("按所示原因处理", "do as it says"),
+    remedy: ("按所示原因处理", "do as it says"),
 };
 const EXPOSED: Said = Said {
     wrong: ("控制台以明文监听在其他机器可达的地址", "the console listens in plain HTTP where other machines reach it"),
-    todo: ("改为 127.0.0.1 并置于反向代理之后", "listen on 127.0.0.1, behind the hall's proxy"),
+    remedy: ("改为 127.0.0.1 并置于反向代理之后", "listen on 127.0.0.1, behind the hall's proxy"),
 };
 const EARLY: Said = Said {
     wrong: ("本机时钟早于密钥目录建立时间", "this machine's clock is before the key directory was made"),
-    todo: ("校准时钟", "set the clock"),
+    remedy: ("校准时钟", "set the clock"),
 };
 
 /// Looks at everything.

@@ -15,19 +15,19 @@ const NETWORK: Said = Said {
         "数据目录在网络文件系统上，锁和落盘得不到保证",
         "the data directory lies on a network file system, where locks and syncs do not hold",
     ),
-    todo: ("改用本机磁盘", "use a disk of this machine"),
+    remedy: ("改用本机磁盘", "use a disk of this machine"),
 };
 const OPEN: Said = Said {
     wrong: ("其他用户可以进入数据目录", "others may enter the data directory"),
-    todo: ("chmod 700 数据目录", "chmod 700 it"),
+    remedy: ("chmod 700 数据目录", "chmod 700 it"),
 };
 const UNUSABLE: Said = Said {
     wrong: ("数据目录无法使用", "the data directory cannot be used"),
-    todo: ("检查路径和权限", "check its path and permissions"),
+    remedy: ("检查路径和权限", "check its path and permissions"),
 };
 const FULL: Said = Said {
     wrong: ("磁盘空间不足", "there is little space left on the disk"),
-    todo: ("扩容或迁移数据目录；日志永久保留，只增不减", "make room: the log is kept for ever and only grows"),
+    remedy: ("扩容或迁移数据目录；日志永久保留，只增不减", "make room: the log is kept for ever and only grows"),
 };
 
 /// Looks at the data directory, or at the folder that it will be made in.
