@@ -34,7 +34,7 @@ static SAMPLES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../adapters/samples"
 static DEPARTMENTS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../adapters/departments");
 
 /// The service item of the case, and what the window may see for it.
-const ITEM: &str = "food-business-licence-application";
+pub(super) const ITEM: &str = "food-business-licence-application";
 const WINDOW: &str = "hall-1";
 const FIELDS: [&str; 5] = ["uscc", "name", "legalRep", "address", "scope"];
 /// How many of the export's businesses the window asks about.

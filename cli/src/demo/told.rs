@@ -8,7 +8,7 @@ use weft_adapter::{runner::Progress, settle::Tally};
 
 use super::{
     hall::Hall,
-    story::{Summary, answer_json, window_folder},
+    story::{ITEM, Summary, answer_json, window_folder},
 };
 
 /// Progress bars on standard error; none where nobody watches.
@@ -131,22 +131,38 @@ pub(super) fn table(summary: &Summary, hall: &Hall, once: bool) -> String {
         summary.elapsed_ms,
         if summary.held() { "" } else { "  — 有步骤未通过 / a step did not hold" }
     );
-    text.push_str(&next(hall, once));
+    text.push_str(&next(summary, hall, once));
     text
 }
 
-fn next(hall: &Hall, once: bool) -> String {
+fn next(summary: &Summary, hall: &Hall, once: bool) -> String {
     if once {
-        return "\n接下来 / next: weft demo --export-samples samples, edit a cell, weft demo --once --samples samples\n".into();
+        return "\n接下来 / next\n  改一个单元格，再看答复 / edit a cell, and see the answer change:\n    \
+                weft demo --export-samples samples\n    weft demo --once --samples samples\n"
+            .into();
     }
     let window = window_folder(hall);
     let window = window.display();
     let taken = if hall.another_port { " (the usual port was taken)" } else { "" };
+    let holder = summary.answers.first().and_then(|answer| {
+        let holder = &answer.json()["holders"][0];
+        Some(format!("{}:{}", holder["scheme"].as_str()?, holder["value"].as_str()?))
+    });
     format!(
-        "\n大厅保持运行，按 Ctrl-C 结束 / the hall stays open until Ctrl-C{taken}\n  console: {console}/readyz  {console}/metrics\n  \
-         ask again / 再查一次:\n    weft query holder --hub https://localhost:{port} --certificate {window}/window.crt.pem \\\n      \
-         --key {window}/window.key.pem --ca {window}/ca.pem --console {console} --help\n",
+        "\n大厅保持运行，按 Ctrl-C 结束 / the hall stays open until Ctrl-C{taken}\n  \
+         控制台 console: {console}/readyz  {console}/metrics  {console}/errors\n  \
+         再查一次，另存答复 / look again, and keep the answer:\n    \
+         weft query holder --hub https://localhost:{port} --certificate {window}/window.crt.pem \\\n      \
+         --key {window}/window.key.pem --ca {window}/ca.pem --console {console} \\\n      \
+         --type business-licence --holder {holder} --case GQ-2026-000099 \\\n      \
+         --item {item} --role applicant --purpose 核验 --clerk 001 --save answer\n  \
+         离线核验 / verify it offline:\n    \
+         curl -s {console}/.well-known/jwt-vc-issuer/departments/market-regulation > keys.json\n    \
+         weft verify answer --keys keys.json\n  \
+         （weft 即 target/release/weft / weft is target/release/weft）\n",
         console = hall.console_url(),
         port = hall.api.port(),
+        holder = holder.unwrap_or_default(),
+        item = ITEM,
     )
 }
