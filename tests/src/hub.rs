@@ -217,10 +217,20 @@ impl TestHub {
         Ok(self.operator(operator).await.decide_grant(request).await?.into_inner())
     }
 
-    /// The operator's view of the hub.
+    /// The operator's view of the hub; asked again where the hub says to try again.
     pub async fn status(&self, with_index_digest: bool) -> v1::StatusResponse {
-        let response = self.operator(OPERATOR_NAMES[0]).await.status(v1::StatusRequest { with_index_digest }).await;
-        response.expect("the hub's status").into_inner()
+        let mut operator = self.operator(OPERATOR_NAMES[0]).await;
+        let asked = tokio::time::Instant::now();
+        loop {
+            match operator.status(v1::StatusRequest { with_index_digest }).await {
+                Ok(response) => return response.into_inner(),
+                Err(status) => {
+                    let again = status.code() == tonic::Code::Unavailable && asked.elapsed() < Duration::from_secs(30);
+                    assert!(again, "the hub's status: {status:?}");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
     }
 }
 
