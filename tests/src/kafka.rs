@@ -267,7 +267,8 @@ fn properties(ports: Ports, data: &Path, overrides: &[(String, String)]) -> Stri
         ("log.cleaner.backoff.ms", "500"),
         ("log.index.size.max.bytes", "1048576"),
         ("num.network.threads", "2"),
-        ("num.io.threads", "2"),
+        // A flush holds its thread; what only reads must find another.
+        ("num.io.threads", "8"),
         ("background.threads", "2"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))

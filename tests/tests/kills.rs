@@ -56,9 +56,9 @@ fn program() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_weft-test-hub"))
 }
 
-/// About 200 submissions a second, four at a time, over 300 records, and three windows.
+/// About 200 submissions a second, ten at a time, over 300 records, and three windows.
 fn plan() -> Plan {
-    Plan { records: 0..300, versions: u64::MAX, per_second: Some(200), batch: 4, lookers: 3 }
+    Plan { records: 0..300, versions: u64::MAX, per_second: Some(200), batch: 10, lookers: 3 }
 }
 
 async fn rounds(scene: &Scene, rounds: usize, broken: Option<&str>) -> Shown {
