@@ -1,7 +1,7 @@
 //! The Publishing service: the wire of [`crate::publish`].
 
 use std::{
-    collections::HashSet,
+    collections::{HashSet, VecDeque},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -29,6 +29,7 @@ use crate::{
         rows::{OutcomeRow, SubmissionId},
     },
     keys::Keys,
+    log::Topic,
     publish::{Answer, Publisher},
     query::{page, timestamp},
     registry::RegistryView,
@@ -61,10 +62,10 @@ pub struct Publishing {
 
 type Out = mpsc::Sender<Result<PublishResponse, Status>>;
 
-/// What a stream waits for the outcomes of, oldest first.
+/// What a stream waits for the outcomes of, the longest unasked first.
 #[derive(Debug, Default)]
 struct Watched {
-    order: Vec<SubmissionId>,
+    order: VecDeque<SubmissionId>,
     known: HashSet<SubmissionId>,
 }
 
@@ -72,14 +73,24 @@ impl Watched {
     fn add(&mut self, ids: impl IntoIterator<Item = SubmissionId>) {
         for id in ids {
             if self.order.len() < WATCHED && self.known.insert(id) {
-                self.order.push(id);
+                self.order.push_back(id);
             }
         }
     }
 
+    /// The next ones to be asked about; they go to the end, so that none that waits long keeps others from being asked.
+    fn next(&mut self) -> Vec<SubmissionId> {
+        let count = self.order.len().min(OUTCOMES);
+        let asked: Vec<SubmissionId> = self.order.drain(..count).collect();
+        self.order.extend(&asked);
+        asked
+    }
+
     fn done(&mut self, ids: &HashSet<SubmissionId>) {
-        self.order.retain(|id| !ids.contains(id));
-        self.known.retain(|id| !ids.contains(id));
+        if !ids.is_empty() {
+            self.order.retain(|id| !ids.contains(id));
+            self.known.retain(|id| !ids.contains(id));
+        }
     }
 }
 
@@ -178,11 +189,11 @@ impl Publishing {
             if self.tell_resends(&sender, &mut resends, &out).await.is_err() {
                 return;
             }
-            let asked: Vec<SubmissionId> = lock(&watched).order.iter().copied().take(OUTCOMES).collect();
+            let asked = lock(&watched).next();
             if !asked.is_empty() {
                 match self.index.outcomes(&asked).await {
                     Ok(rows) => {
-                        let settled: Vec<_> = rows.into_iter().filter(|row| row.outcome != outcome::PENDING).collect();
+                        let settled: Vec<_> = rows.into_iter().filter(is_told).collect();
                         let ids = settled.iter().map(|row| row.submission_id).collect();
                         lock(&watched).done(&ids);
                         let full = settled.len() == OUTCOMES;
@@ -232,6 +243,12 @@ impl Publishing {
 fn lock(watched: &Mutex<Watched>) -> std::sync::MutexGuard<'_, Watched> {
     // Nothing that can panic runs under this lock.
     watched.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether a stream is told this outcome. What was refused at the door was answered there; were the same bytes taken later (a key that
+/// was confirmed meanwhile), only the outcome of that entry may release them.
+fn is_told(row: &OutcomeRow) -> bool {
+    row.outcome != outcome::PENDING && row.partition.topic != Topic::Quarantine
 }
 
 fn too_large() -> Refusal {
