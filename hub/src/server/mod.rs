@@ -20,7 +20,7 @@ use tokio::{
     sync::Semaphore,
     task::JoinSet,
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tower::ServiceExt;
@@ -102,16 +102,22 @@ pub async fn serve(listener: TcpListener, endpoint: Endpoint, shutdown: Cancella
     }
 }
 
-async fn connection(stream: TcpStream, endpoint: Endpoint, shutdown: CancellationToken) {
+/// The TLS handshake, within its time; `None` when it was refused.
+async fn handshake(stream: TcpStream, endpoint: &Endpoint) -> Option<TlsStream<TcpStream>> {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "nodelay not set");
     }
     let handshake = TlsAcceptor::from(Arc::clone(&endpoint.tls)).accept(stream);
-    let tls = match tokio::time::timeout(HANDSHAKE, handshake).await {
-        Ok(Ok(tls)) => tls,
-        Ok(Err(error)) => return tracing::info!(%error, "handshake refused"),
-        Err(_) => return tracing::info!("handshake took too long"),
-    };
+    match tokio::time::timeout(HANDSHAKE, handshake).await {
+        Ok(Ok(tls)) => return Some(tls),
+        Ok(Err(error)) => tracing::info!(%error, "handshake refused"),
+        Err(_) => tracing::info!("handshake took too long"),
+    }
+    None
+}
+
+async fn connection(stream: TcpStream, endpoint: Endpoint, shutdown: CancellationToken) {
+    let Some(tls) = handshake(stream, &endpoint).await else { return };
     let chain: Vec<CertificateDer<'static>> =
         tls.get_ref().1.peer_certificates().map(<[_]>::to_vec).unwrap_or_default();
     let presented = endpoint.authenticator.as_ref().map(|authenticator| authenticator.present(&chain));
