@@ -17,6 +17,7 @@ use crate::{
     eventually,
     hub::{TestHub, reopen},
     judge::{Found, IndexRow, LedgerEntry, LogEntry},
+    office::OFFICE_TYPE,
 };
 
 /// How long a hub may take to follow the log to its end; longer than a lease that a dead instance left.
@@ -35,8 +36,8 @@ struct Tables {
     outcomes: Vec<(Vec<u8>, String)>,
 }
 
-/// A hub of this process follows the log of `config` to its end; then everything about `record_type` and the ledger
-/// is read.
+/// A hub of this process follows the log of `config` to its end; then what it holds of
+/// `record_type`, and the ledger, is read.
 ///
 /// # Panics
 /// When it does not get there, or something cannot be read.
@@ -44,12 +45,36 @@ pub async fn found(config: &Config, record_type: &str) -> Found {
     let stores = reopen(config).await;
     let mut hub = TestHub::run(config.clone(), stores.clone(), None).await;
     let mut topics = FIXED_TOPICS.to_vec();
-    topics.push(Topic::Records(record_type.into()));
+    topics.extend([record_type, OFFICE_TYPE].map(|one| Topic::Records(one.into())));
     eventually(CATCH_UP, || followed(&stores, &topics)).await;
     hub.stop().await;
     let records = read_topic(&stores, &Topic::Records(record_type.into())).await;
     let looks = read_topic(&stores, &Topic::Ledger).await;
-    let tables = match &config.storage {
+    let tables = read_index(config).await;
+    drop(hub);
+    assemble(tables, record_type, &records, &looks)
+}
+
+/// How many versions of how many records of a department are indexed: versions → records.
+///
+/// # Panics
+/// When the index cannot be read.
+pub async fn versions_per_record(config: &Config, department: &str) -> BTreeMap<usize, usize> {
+    let mut versions: BTreeMap<String, usize> = BTreeMap::new();
+    for (record_id, ..) in read_index(config).await.versions {
+        if record_id.split('.').nth(1) == Some(department) {
+            *versions.entry(record_id).or_default() += 1;
+        }
+    }
+    let mut records = BTreeMap::new();
+    for count in versions.into_values() {
+        *records.entry(count).or_default() += 1;
+    }
+    records
+}
+
+async fn read_index(config: &Config) -> Tables {
+    match &config.storage {
         Storage::Embedded { data_dir } => {
             let file = data_dir.join(weft_hub::index::sqlite::FILE);
             let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file).read_only(true);
@@ -61,9 +86,7 @@ pub async fn found(config: &Config, record_type: &str) -> Found {
             let options = options.options([("search_path", postgres.schema.as_str())]);
             read_postgres(options.connect().await.expect("the index is there")).await
         }
-    };
-    drop(hub);
-    assemble(tables, &records, &looks)
+    }
 }
 
 /// Whether the index has every entry of these topics, and stands by it.
@@ -138,9 +161,11 @@ async fn read_postgres(connection: PgConnection) -> Tables {
 }
 
 /// An entry of the log is known by its id; a look counts only when it stands both in the log and in the index.
-fn assemble(tables: Tables, records: &[Entry], looks: &[Entry]) -> Found {
+fn assemble(tables: Tables, record_type: &str, records: &[Entry], looks: &[Entry]) -> Found {
     let number = |version: i64| u64::try_from(version).expect("a version");
-    let index = tables.versions.into_iter().map(|(record_id, version, submission_id, digest)| IndexRow {
+    let of_type = |record_id: &str| record_id.split('.').next() == Some(record_type);
+    let versions = tables.versions.into_iter().filter(|(record_id, ..)| of_type(record_id));
+    let index = versions.map(|(record_id, version, submission_id, digest)| IndexRow {
         record_id,
         version: number(version),
         submission_id: hex::encode(submission_id),

@@ -14,6 +14,7 @@
 //! | [`client`], [`enrol`] | how they connect and join |
 //! | [`instance`] | a hub as a process, to be killed |
 //! | [`load`] | a department and windows at work, writing their history |
+//! | [`office`], [`relay`] | a department with a real adapter as a process, and the address that it knows |
 //! | [`scene`], [`found`] | what a load needs at the hub; what is found there in the end |
 //! | [`scan`] | the search for values that must not lie anywhere in the clear |
 //!
@@ -31,8 +32,10 @@ pub mod instance;
 pub mod judge;
 pub mod kafka;
 pub mod load;
+pub mod office;
 pub mod postgres;
 pub mod process;
+pub mod relay;
 pub mod scan;
 pub mod scene;
 pub mod window;

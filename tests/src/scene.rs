@@ -12,7 +12,9 @@ use crate::{
     found::found,
     hub::TestHub,
     judge::Found,
-    kafka, postgres,
+    kafka,
+    office::Office,
+    postgres,
     window::{TestWindow, grant},
 };
 
@@ -32,6 +34,8 @@ pub struct Scene {
     pub department: Arc<TestDepartment>,
     /// Enrolled, with a grant to look at the department's records.
     pub window: TestWindow,
+    /// Another department, with a real adapter.
+    pub office: Office,
     /// Key directory and, embedded, the data; for files of the test too.
     pub folder: Arc<TempDir>,
 }
@@ -52,8 +56,9 @@ impl Scene {
         let department = Arc::new(hub.department(DEPARTMENT, &[TYPE]).await);
         let window = hub.window("hall-1").await;
         hub.grant(grant("hall-1", TYPE, DEPARTMENT, &["uscc", "name"])).await;
-        hub.stop().await;
         let folder = hub.folder.clone().expect("a fresh hub has a folder");
+        let office = Office::join(&hub, folder.path()).await;
+        hub.stop().await;
         let (config, ca) = (hub.config.clone(), hub.ca());
         drop(hub);
         if let Storage::Embedded { data_dir } = &config.storage {
@@ -62,7 +67,7 @@ impl Scene {
             let free = || async { flock(&lock, FlockOperation::NonBlockingLockExclusive) };
             eventually(Duration::from_secs(20), free).await;
         }
-        Self { config, ca, department, window, folder }
+        Self { config, ca, department, window, office, folder }
     }
 
     /// The configuration of another instance on the same stores.

@@ -1,14 +1,17 @@
-//! `kill -9` of the hub at random moments under load. A client-side history is judged against what is found afterwards.
+//! `kill -9` of the hub, and of an adapter beside it, at random moments under load. A client-side history is judged against what is found afterwards.
 //! The judge is tested too: two builds that promise too early are caught by the same rounds.
 
-use std::{path::Path, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use tokio::time::Instant;
 use weft_tests::{
+    found::versions_per_record,
     history,
     instance::Instance,
     judge::{Finding, Verdict, judge},
     load::{Load, Plan, Shared},
+    office::OFFICE,
+    relay::Relay,
     scene::Scene,
     skipped_by_quick,
 };
@@ -61,33 +64,60 @@ fn plan() -> Plan {
     Plan { records: 0..300, versions: u64::MAX, per_second: Some(200), batch: 10, lookers: 3 }
 }
 
+/// Kills the hub in every round, and the adapter in every second one, a moment before it.
 async fn rounds(scene: &Scene, rounds: usize, broken: Option<&str>) -> Shown {
     let path = scene.folder.path().join("history.jsonl");
     let shared = Shared::new(&path);
     let mut hub = Instance::start(program(), &scene.config, broken).await;
+    let relay = Relay::start(hub.api()).await;
+    let start_adapter = || scene.office.start(Path::new(env!("CARGO_BIN_EXE_weft-test-adapter")), relay.address());
+    let (mut adapter, exports) = (start_adapter(), scene.office.export());
     let load = Load::start(&shared, &plan(), &scene.department, &scene.window, &scene.ca, hub.api());
     load.back(0, PATIENCE).await;
+    load.until("the load is flowing", PATIENCE, |seen| seen.answers > 50).await;
     let (mut moments, mut in_flight, mut recoveries) = (Moments::new(), 0, Vec::new());
-    for _ in 0..rounds {
-        load.until("the load is flowing", PATIENCE, |seen| seen.answers > 50).await;
+    for round in 0..rounds {
         tokio::time::sleep(moments.next()).await;
+        if round % 2 == 1 {
+            adapter.kill9();
+            tokio::time::sleep(moments.next() / 10).await;
+        }
         // Three quarters of the kills have to meet work under way; a moment's wait for it keeps them random.
         load.until("something is under way", PATIENCE, |seen| seen.in_flight > 0).await;
-        hub.kill9();
         in_flight += usize::from(load.seen().in_flight > 0);
+        hub.kill9();
         let killed = Instant::now();
         let epoch = load.new_epoch();
         hub.restart().await;
+        if round % 2 == 1 {
+            adapter = start_adapter();
+        }
         load.back(epoch, PATIENCE).await;
         recoveries.push(killed.elapsed());
     }
+    let exported = exports.stop().await;
     match broken {
-        None => load.finish().await,
+        None => {
+            load.finish().await;
+            adapter.wait_until(2 * PATIENCE, async || exported_is_indexed(scene, &exported).await).await;
+        }
         Some(_) => load.cut().await,
     }
+    adapter.kill9();
     hub.kill9();
     let verdict = judge(&history::read(&path).expect("the history"), &scene.found().await);
+    // What the adapter sent is judged by what was exported.
+    if broken.is_none() {
+        exported_is_indexed(scene, &exported).await.expect("what was exported is indexed, once");
+    }
+    eprintln!("the adapter's records, by their number of versions: {exported:?}");
     Shown { verdict, in_flight, recoveries, complaints: shared.complaints() }
+}
+
+/// Whether every row of every export has become a version, and none twice.
+async fn exported_is_indexed(scene: &Scene, exported: &BTreeMap<usize, usize>) -> Result<(), String> {
+    let indexed = versions_per_record(&scene.config, OFFICE).await;
+    if indexed == *exported { Ok(()) } else { Err(format!("exported {exported:?}, indexed {indexed:?}")) }
 }
 
 fn hold(shown: &Shown) {

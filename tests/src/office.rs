@@ -1,0 +1,171 @@
+//! A department with a real adapter in a process of its own: it takes CSV files from a folder that keeps growing, food
+//! business licences in them.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use tokio::{task::JoinHandle, time::MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use weft_adapter::{Surroundings, keys::Directory};
+
+use crate::{
+    department::{confirm, synthetic_uscc},
+    hub::TestHub,
+    process::{Launch, Process},
+};
+
+/// The department's code.
+pub const OFFICE: &str = "approval-office";
+/// The record type that it publishes.
+pub const OFFICE_TYPE: &str = "food-business-licence";
+const ADAPTER: &str = "counter";
+/// How often a file is dropped.
+const EVERY: Duration = Duration::from_millis(500);
+/// Rows of a file. The first half is of licences that the file before had as new, now for other premises.
+const ROWS: u32 = 20;
+const NEW: u32 = ROWS / 2;
+
+const HEADINGS: &str = "许可证编号,经营者名称,社会信用代码(身份证号码),法定代表人(负责人),住所,经营场所,主体业态,经营项目,\
+    经营者类别,证件状态,发证日期,有效期起,有效期至,发证机关,日常监督管理机构,更新时间";
+
+/// The adapter's folder, joined to a hub; nothing runs yet.
+#[derive(Clone, Debug)]
+pub struct Office {
+    folder: PathBuf,
+}
+
+impl Office {
+    /// Registers the department, joins its adapter and has its key confirmed.
+    pub async fn join(hub: &TestHub, folder: &Path) -> Self {
+        let folder = folder.join("office");
+        fs::create_dir_all(folder.join("drop")).expect("the adapter's folders");
+        hub.register(OFFICE, &[OFFICE_TYPE], true).await;
+        let token = hub.join_token(&format!("department/{OFFICE}/adapter/{ADAPTER}")).await;
+        let directory = Directory::new(folder.join("state"));
+        let joined = weft_adapter::join(&here(&token, hub.enrolment), &directory, &Surroundings::system()).await;
+        confirm(hub, OFFICE, &joined.expect("the adapter joins").fingerprint).await.expect("its key is confirmed");
+        Self { folder }
+    }
+
+    /// Starts `weft-test-adapter` at `program`, for the hub at `hub`.
+    #[must_use]
+    pub fn start(&self, program: &Path, hub: SocketAddr) -> Process {
+        let config = self.folder.join("adapter.toml");
+        fs::write(&config, configuration(hub)).expect("the configuration is written");
+        Launch::new("adapter", &self.folder, program).arg(config).start()
+    }
+
+    /// Drops files until [`Exports::stop`].
+    #[must_use]
+    pub fn export(&self) -> Exports {
+        let (stop, folder) = (CancellationToken::new(), self.folder.join("drop"));
+        let stopping = stop.clone();
+        let task = tokio::spawn(async move {
+            let mut tick = tokio::time::interval(EVERY);
+            tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            for number in 0.. {
+                tokio::select! {
+                    () = stopping.cancelled() => return number,
+                    _ = tick.tick() => drop_file(&folder, number),
+                }
+            }
+            unreachable!("there are numbers enough")
+        });
+        Exports { stop, task }
+    }
+}
+
+/// Files being dropped.
+#[derive(Debug)]
+pub struct Exports {
+    stop: CancellationToken,
+    task: JoinHandle<u32>,
+}
+
+impl Exports {
+    /// Ends it and says how many versions how many records must have: versions → records.
+    ///
+    /// # Panics
+    /// When a file could not be written.
+    pub async fn stop(self) -> BTreeMap<usize, usize> {
+        self.stop.cancel();
+        let files = self.task.await.expect("files are dropped") as usize;
+        let new = NEW as usize;
+        let twice = files.saturating_sub(1) * new;
+        BTreeMap::from([(1, 2 * new), (2, twice)]).into_iter().filter(|(_, records)| *records > 0).collect()
+    }
+}
+
+/// The token, with the enrolment listener's address as it is here.
+fn here(token: &str, enrolment: SocketAddr) -> String {
+    let body = token.strip_prefix("weft-join.").expect("a join token");
+    let body = URL_SAFE_NO_PAD.decode(body).expect("base64url");
+    let mut body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+    body["enrolment"] = format!("https://localhost:{}", enrolment.port()).into();
+    format!("weft-join.{}", URL_SAFE_NO_PAD.encode(body.to_string()))
+}
+
+/// The configuration that comes with Weft, cut down to food business licences and made quick.
+fn configuration(hub: SocketAddr) -> String {
+    let shipped = include_str!("../../adapters/departments/market-regulation.toml");
+    let mut config: toml::Table = shipped.parse().expect("the configuration is TOML");
+    config.insert("department".into(), OFFICE.into());
+    config.insert("name".into(), ADAPTER.into());
+    config.insert("state_dir".into(), "state".into());
+    config.insert("hub".into(), vec![format!("https://localhost:{}", hub.port())].into());
+    let sources = config["source"].as_array_mut().expect("sources");
+    sources.retain(|source| source["mapping"]["record_type"].as_str() == Some(OFFICE_TYPE));
+    let source = sources[0].as_table_mut().expect("a source");
+    source.insert("folder".into(), "drop".into());
+    source.insert("settle_ms".into(), 50.into());
+    source.insert("poll_ms".into(), 50.into());
+    config.to_string()
+}
+
+/// A file whole or not at all: its name ends otherwise until it is.
+fn drop_file(folder: &Path, number: u32) {
+    let first = number * NEW;
+    let rows = (first..first + ROWS).map(|licence| row(licence, number));
+    let text = format!("{HEADINGS}\n{}", rows.collect::<String>());
+    let (draft, name) = (folder.join(format!("{number:05}.tmp")), folder.join(format!("{number:05}.csv")));
+    fs::write(&draft, text).expect("a file is written");
+    fs::rename(draft, name).expect("a file is dropped");
+}
+
+fn row(licence: u32, file: u32) -> String {
+    let (number, uscc) = (licence_number(licence), synthetic_uscc(licence));
+    let (place, hour, minute, second) = (file + 1, file / 3600, file / 60 % 60, file % 60);
+    format!(
+        "{number},高青示例{licence}餐饮店,{uscc},王示例,山东省淄博市高青县示例路1号,山东省淄博市高青县示例路{place}号,\
+         餐饮服务经营者,热食类食品制售,企业,有效,2024年7月29日,2024年7月29日,2029年7月28日,高青县市场监督管理局,\
+         高青县市场监督管理局田镇所,2026/10/30 {hour:02}:{minute:02}:{second:02}\n"
+    )
+}
+
+/// The number of a synthetic licence (serials 99 and four digits), its check digit by ISO 7064 MOD 11,10.
+fn licence_number(licence: u32) -> String {
+    assert!(licence < 10_000, "serials are 990000 to 999999");
+    let digits = format!("237032299{licence:04}");
+    let product = digits.bytes().fold(10, |product, digit| {
+        let sum = (product + u32::from(digit - b'0')) % 10;
+        (if sum == 0 { 10 } else { sum }) * 2 % 11
+    });
+    format!("JY{digits}{}", (11 - product) % 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn licence_numbers_have_the_check_digit_of_the_samples() {
+        assert_eq!(licence_number(1000), "JY23703229910008");
+        assert_eq!(licence_number(1001), "JY23703229910016");
+    }
+}
