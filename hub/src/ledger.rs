@@ -29,6 +29,22 @@ impl fmt::Debug for Ledger {
     }
 }
 
+/// A look whose entry may stand in the ledger though its answer never left. Dropped so, it is marked.
+struct Doubt<'l> {
+    ledger: &'l Ledger,
+    look: Option<&'l Look>,
+}
+
+impl Drop for Doubt<'_> {
+    fn drop(&mut self) {
+        if let Some(look) = self.look {
+            let mark = Look { kind: "look_not_delivered".into(), given: Vec::new(), ..look.clone() };
+            // The receiver lives as long as the hub.
+            let _ = self.ledger.withheld.send(mark);
+        }
+    }
+}
+
 impl Ledger {
     /// The ledger, and the looks that [`Ledger::mark_withheld`] has to mark.
     pub fn new(log: SharedLog, keys: Arc<Keys>, clock: SharedClock) -> (Arc<Self>, mpsc::UnboundedReceiver<Look>) {
@@ -36,19 +52,15 @@ impl Ledger {
         (Arc::new(Self { log, keys, clock, withheld }), marks)
     }
 
-    /// Writes one entry; returns its offset once it is durable. On any doubt nothing may be answered.
+    /// Writes one entry; returns its offset once it is durable. On any doubt nothing may be answered: a caller who stops waiting, as one
+    /// whose deadline passed, leaves the same doubt as an append of unknown outcome.
     pub async fn append(&self, look: &Look) -> Result<u64, Refusal> {
-        match self.write(look).await {
-            Ok(offset) => Ok(offset),
-            Err(error) => {
-                if matches!(error, AppendError::Unknown(_)) {
-                    let mark = Look { kind: "look_not_delivered".into(), given: Vec::new(), ..look.clone() };
-                    // The receiver lives as long as the hub.
-                    let _ = self.withheld.send(mark);
-                }
-                Err(Refusal::new(Reason::LedgerUnavailable).detail(error))
-            }
+        let mut doubt = Doubt { ledger: self, look: Some(look) };
+        let written = self.write(look).await;
+        if !matches!(written, Err(AppendError::Unknown(_))) {
+            doubt.look = None;
         }
+        written.map_err(|error| Refusal::new(Reason::LedgerUnavailable).detail(error))
     }
 
     async fn write(&self, look: &Look) -> Result<u64, AppendError> {

@@ -127,7 +127,8 @@ impl Publishing {
                 Ok(Some(request)) => request,
                 Ok(None) => break None,
                 Err(status) if status.code() == tonic::Code::OutOfRange => break Some(too_large()),
-                Err(_) => break None,
+                // Where the connection is lost nobody hears this.
+                Err(status) => break Some(Refusal::new(Reason::BadRequest).detail(status.message())),
             };
             if let Err(refusal) = self.authenticator.still_in_force(&caller).and_then(|()| check_batch(&request)) {
                 break Some(refusal);
