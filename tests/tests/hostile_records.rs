@@ -5,7 +5,7 @@
 
 mod forge;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -65,7 +65,7 @@ impl Cases {
     /// Submits each alone, and finds each in quarantine afterwards.
     async fn submit(&self, hub: &TestHub, department: &TestDepartment) {
         for Case { row, what, bytes, stage, reason } in &self.0 {
-            let begun = Instant::now();
+            let begun = tokio::time::Instant::now();
             let heard = department.publish_bytes(vec![bytes.clone()]).await;
             let id = weft_record::verify::submission_id(bytes);
             let rejection = heard.rejection(&id).unwrap_or_else(|| panic!("row {row}, {what}: {:?}", heard.answers));
@@ -636,7 +636,7 @@ async fn row_24_messages_beyond_the_limits_end_their_call_alone() {
     let mut client = department.client.clone();
     let refused = |result: Result<_, tonic::Status>| result.map(|_: weft_tests::department::Heard| ()).unwrap_err();
 
-    let begun = Instant::now();
+    let begun = tokio::time::Instant::now();
     let status = refused(publish_at(&mut client, vec![vec![b'a'; (4 << 20) + 1]]).await);
     assert_eq!(status.code(), Code::ResourceExhausted, "4 MiB + 1: {status}");
     let array = format!("[{}0]", "0,".repeat(10_000_000));

@@ -82,6 +82,11 @@ impl Ca {
         hex::encode(serial)
     }
 
+    /// Whether a CSR can be used: readable, and signed by the key that it holds.
+    pub fn check_csr(csr_der: &[u8]) -> Result<(), CaError> {
+        read_csr(csr_der).map(|_| ())
+    }
+
     /// Signs a client certificate for an identity. Of the CSR only the public key is used, after its signature was checked.
     pub fn sign_identity(
         &self,
@@ -91,8 +96,7 @@ impl Ca {
         serial: &str,
         now: Millis,
     ) -> Result<Issued, CaError> {
-        let csr = CertificateSigningRequestParams::from_der(&csr_der.into())
-            .map_err(|error| CaError::Csr(error.to_string()))?;
+        let csr = read_csr(csr_der)?;
         let mut params = CertificateParams::default();
         params.distinguished_name = common_name("weft");
         let uri = identity.uri(trust_domain).try_into().map_err(own)?;
@@ -117,6 +121,10 @@ impl Ca {
         let certificate = params.signed_by(&key, &self.issuer).map_err(own)?;
         Ok((certificate.pem(), key.serialize_pem(), now + CERTIFICATE_DAYS * DAY_MS))
     }
+}
+
+fn read_csr(der: &[u8]) -> Result<CertificateSigningRequestParams, CaError> {
+    CertificateSigningRequestParams::from_der(&der.into()).map_err(|error| CaError::Csr(error.to_string()))
 }
 
 fn own(error: impl std::fmt::Display) -> CaError {

@@ -44,10 +44,7 @@ impl Enrolling {
     }
 
     fn sign(&self, csr: &[u8], identity: &Identity, serial: &str, now: Millis) -> Result<Issued, Refusal> {
-        self.keys.ca.sign_identity(csr, identity, &self.trust_domain, serial, now).map_err(|error| match error {
-            CaError::Csr(_) => Refusal::new(Reason::BadRequest).field("csr", error),
-            CaError::Own(_) => Refusal::new(Reason::Internal).detail(error),
-        })
+        self.keys.ca.sign_identity(csr, identity, &self.trust_domain, serial, now).map_err(refusal)
     }
 
     /// The token's event, or the redemption that stands already when the same CSR asks again.
@@ -58,6 +55,8 @@ impl Enrolling {
         if let Some(token) = self.registry.snapshot().tokens.get(&id).filter(|token| is_same(token, &csr)) {
             return Ok(token.clone());
         }
+        // A CSR that cannot be used leaves the token as it was.
+        Ca::check_csr(&request.csr).map_err(refusal)?;
         let entity = format!("token/{id}");
         self.registry
             .administer("hub", |registry| {
@@ -67,6 +66,13 @@ impl Enrolling {
             .await?;
         let token = self.registry.snapshot().tokens.get(&id).cloned();
         token.filter(|token| is_same(token, &csr)).ok_or_else(|| Refusal::new(Reason::JoinTokenInvalid))
+    }
+}
+
+fn refusal(error: CaError) -> Refusal {
+    match error {
+        CaError::Csr(_) => Refusal::new(Reason::BadRequest).field("csr", error),
+        CaError::Own(_) => Refusal::new(Reason::Internal).detail(error),
     }
 }
 
