@@ -32,6 +32,7 @@ use crate::{
     index::{By, Error as IndexError, Found, LookUp, SharedIndex, rows::LedgerRow},
     keys::Keys,
     ledger::Ledger,
+    log::Topic,
     partitions::Partitions,
     registry::{Registry, RegistryView},
 };
@@ -138,11 +139,15 @@ impl Query {
             let mut allowed = self.authorise(window, &checked, question).await?;
             let found = self.look_up(window, &checked, question, &mut allowed).await?;
             let presented = self.present(&checked, &allowed, found)?;
-            self.answer(window, &checked, question, &allowed, presented).await
+            Ok((allowed, presented))
         };
         let late =
             || Refusal::new(Reason::RegistryStale).detail("the deadline passed before this instance had caught up");
-        tokio::time::timeout_at(deadline, work).await.unwrap_or_else(|_| Err(late()))
+        let (allowed, presented) = tokio::time::timeout_at(deadline, work).await.unwrap_or_else(|_| Err(late()))?;
+        let unwritten =
+            || Refusal::new(Reason::LedgerUnavailable).detail("the deadline passed before the look was on the ledger");
+        let answer = self.answer(window, &checked, question, &allowed, presented);
+        tokio::time::timeout_at(deadline, answer).await.unwrap_or_else(|_| Err(unwritten()))
     }
 
     /// "No grant" is said only after a confirmation younger than the request.
@@ -231,7 +236,11 @@ impl Query {
             self.registry.reach(floor).await;
             *allowed = self.authorise(window, checked, question).await?;
         }
-        found.retain(|found| found.row.department == allowed.department && (allowed.by_record || found.holder_matches));
+        found.retain(|found| {
+            found.row.department == allowed.department
+                && found.row.record_type == allowed.record_type
+                && (allowed.by_record || found.holder_matches)
+        });
         Ok(found)
     }
 
@@ -321,8 +330,13 @@ impl Query {
         Ok(Answered { answering, answers, receipt, next })
     }
 
-    /// `missing` only where the department's declared coverage is complete; else `not_covered`.
+    /// `missing` only where the department's declared coverage is complete, and nothing of the type waits to be repaired; else
+    /// `not_covered` or `stale`.
     fn nothing(&self, allowed: &Allowed) -> Answering {
+        let topic = Topic::Records(allowed.record_type.clone());
+        if self.partitions.rows().iter().any(|row| row.partition.topic == topic && !row.current) {
+            return Answering::Stale;
+        }
         let coverage = allowed
             .registry
             .departments
@@ -360,7 +374,12 @@ fn pins(first: &LedgerRow, look_up: &LookUp) -> Option<Vec<(String, u64)>> {
     let pins: Vec<(String, u64)> = serde_json::from_str(&first.records).unwrap_or_default();
     let fits = match &look_up.by {
         By::Record(id) => pins.iter().all(|(pinned, _)| pinned == id),
-        By::Identifier { .. } | By::Holder { .. } => true,
+        // A later page is not what the first one gave.
+        By::Holder { after: Some(_), .. } => false,
+        // A request id that came with another question before pins nothing: what was given then may not be granted now.
+        By::Identifier { record_type, .. } | By::Holder { record_type, .. } => {
+            pins.iter().all(|(pinned, _)| pinned.parse::<RecordId>().is_ok_and(|one| one.record_type() == record_type))
+        }
     };
     (fits && !pins.is_empty()).then_some(pins)
 }
