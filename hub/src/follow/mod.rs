@@ -214,7 +214,9 @@ impl Follower {
             }
             match self.advance(&mut position, READ_WAIT).await {
                 Ok(_) => {}
-                Err(Error::Log(LogError::PastEnd { .. } | LogError::BeforeStart { .. })) => compared_at = Millis::MIN,
+                Err(Error::Log(LogError::PastEnd { .. })) => compared_at = Millis::MIN,
+                // What was to be read next is gone: even where nothing is remembered to compare by.
+                Err(Error::Log(LogError::BeforeStart { .. })) => (position.current, compared_at) = (false, Millis::MIN),
                 Err(error) => return Err(error),
             }
         }
@@ -295,6 +297,12 @@ impl Follower {
                 && let Some(key) = entry.key.as_deref().filter(|_| partition.topic.compacted())
             {
                 displaced.push(key.to_owned());
+            }
+            if let Incoming::Registry { event, .. } = &incoming
+                && registry.brought_by(&event.entity, event.revision).is_some_and(|first| first != entry.offset)
+            {
+                let why = "a registry event whose revision was there already: copied, or the second of two at once";
+                working.foreign(partition, entry.offset, "foreign_entry", why);
             }
             take(&mut working, partition, entry, incoming, &erased);
         }

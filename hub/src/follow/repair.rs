@@ -11,7 +11,7 @@ use crate::{
         Advance, KnownQuery,
         rows::{AppendRow, OutcomeRow, PositionRow, RecentEntry, Rows},
     },
-    log::{Draft, EntryId, Log, ReadLimit, Topic},
+    log::{Draft, EntryId, Error as LogError, Log, ReadLimit, Topic},
 };
 
 /// Whether the log still holds the last entry that the position remembers. An offset that compaction emptied is no difference.
@@ -64,7 +64,27 @@ impl Follower {
     }
 
     async fn replay(&self, position: &mut PositionRow) -> Result<(), Error> {
-        while self.advance(position, Duration::ZERO).await? > 0 {}
+        loop {
+            match self.advance(position, Duration::ZERO).await {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                Err(Error::Log(LogError::BeforeStart { start, .. })) => self.skip_to(position, start).await?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The log begins only at `start`: what stood before it was deleted. What the index still has of it is appended again.
+    async fn skip_to(&self, position: &mut PositionRow, start: u64) -> Result<(), Error> {
+        tracing::error!(partition = %position.partition, from = position.next, start, "the log was deleted up to here");
+        let detail =
+            format!("offsets {} to {start} are gone; what the index has of them is appended again", position.next);
+        let alarm = alarm_row("cut_log", &position.partition, position.next, self.clock.now(), &detail);
+        let rows = Rows { alarms: vec![alarm], ..Rows::default() };
+        let advance = Advance { to: start, recent: Vec::new(), ..self.stand_still(position) };
+        self.index.commit(&advance, &rows).await?;
+        position.next = start;
+        position.recent = Vec::new();
         Ok(())
     }
 
