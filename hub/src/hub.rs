@@ -26,7 +26,7 @@ use crate::{
     publish::Publisher,
     query::Query,
     registry::{
-        RegistryView,
+        RegistryView, Standing,
         event::{After, IdentityState},
     },
 };
@@ -222,8 +222,9 @@ pub async fn run_with(
     let mut tasks = JoinSet::new();
     tasks.spawn(Arc::clone(&parts.registry).follow(stop.clone()));
     tasks.spawn(Arc::clone(&parts.partitions).watch(stop.clone()));
-    begin(&config, &parts).await?;
+    // The follower makes a registry whole that was cut off, so it does not wait for one.
     tasks.spawn(Arc::clone(&parts.follower).run(stop.clone()));
+    begin(&config, &parts).await?;
     let poisoned = parts.stores.poisoned.clone();
     serve::serve(&config, listeners, parts, &mut tasks, &stop)?;
     tracing::info!(instance = config.instance, "hub is serving");
@@ -271,12 +272,14 @@ async fn until_true(what: &'static str, mut flag: tokio::sync::watch::Receiver<b
 /// The first events of a fresh registry: the installation, and the operators that the key directory names. A registry that lost them is
 /// not begun anew: that would give a log of another history the same name.
 async fn begin(config: &Config, parts: &Parts) -> Result<(), Error> {
-    parts.registry.confirm().await;
+    let mut standing = parts.registry.standing();
+    // The sender lives as long as the view, so waiting cannot fail.
+    let lacking =
+        standing.wait_for(|standing| *standing != Standing::Unread).await.is_ok_and(|at| *at == Standing::Lacking);
     if parts.registry.snapshot().hub_name.is_some() {
         return Ok(());
     }
-    let begun = parts.stores.index.registry_floor().await? > 0;
-    if begun || parts.registry.snapshot().position > 0 {
+    if lacking || parts.registry.snapshot().position > 0 {
         tracing::error!(
             "the registry is shorter than the index remembers: waiting for what was lost to be appended again"
         );

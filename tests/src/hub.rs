@@ -120,6 +120,18 @@ impl TestHub {
         }
     }
 
+    /// The address of a served hub's database.
+    ///
+    /// # Panics
+    /// When it is an embedded one.
+    #[must_use]
+    pub fn postgres_url(&self) -> String {
+        match &self.config.storage {
+            Storage::Served { postgres, .. } => std::fs::read_to_string(&postgres.url_file).expect("the URL file"),
+            Storage::Embedded { .. } => panic!("an embedded hub has no database"),
+        }
+    }
+
     /// The CA's certificate.
     #[must_use]
     pub fn ca(&self) -> String {
@@ -231,6 +243,21 @@ impl TestHub {
                 }
             }
         }
+    }
+
+    /// The operator's view of the hub, if it can be had.
+    ///
+    /// # Errors
+    /// The hub's refusal.
+    pub async fn try_status(&self, with_index_digest: bool) -> Result<v1::StatusResponse, tonic::Status> {
+        let mut operator = self.operator(OPERATOR_NAMES[0]).await;
+        Ok(operator.status(v1::StatusRequest { with_index_digest }).await?.into_inner())
+    }
+
+    /// The hub's alarms.
+    pub async fn alarms(&self) -> Vec<v1::Alarm> {
+        let response = self.operator(OPERATOR_NAMES[0]).await.list_alarms(v1::ListAlarmsRequest {}).await;
+        response.expect("alarms").into_inner().alarms
     }
 }
 

@@ -11,6 +11,8 @@
 //! | [`judge`] | the oracle: a history against the state that was found afterwards |
 //! | [`hub`] | a hub in this process |
 //! | [`department`], [`window`] | its callers, as real clients |
+//! | [`delayed`] | a log that lags at one instance |
+//! | [`story`] | a run with everything in it |
 //! | [`client`], [`enrol`] | how they connect and join |
 //! | [`instance`] | a hub as a process, to be killed |
 //! | [`load`] | a department and windows at work, writing their history |
@@ -21,6 +23,7 @@
 //! A harness that cannot do its work panics with the reason: that is the test's failure.
 
 pub mod client;
+pub mod delayed;
 pub mod department;
 pub mod enrol;
 pub mod eventually;
@@ -38,6 +41,7 @@ pub mod process;
 pub mod relay;
 pub mod scan;
 pub mod scene;
+pub mod story;
 pub mod window;
 
 pub use eventually::eventually;

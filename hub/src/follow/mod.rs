@@ -1,14 +1,25 @@
 //! Follows the log into the index: per partition a lease, a loop that reads, decides ([`crate::apply`]) and commits, and a repair
 //! when the log was cut off.
 //!
-//! - [`repair`]: back to where index and log agree, replay, append again what the log lost
+//! - [`repair`]: back to where index and log agree, and replay
+//! - [`lost`]: what the log lost is appended again, or named
+//! - [`displaced`]: what somebody wrote past the hub under our keys
 //!
 //! Nothing enters the index but from here. Which instance works a partition is a lease in its position row; the compare-and-set of
 //! that row judges every commit, so a stale instance fails and nothing is written twice.
 
+mod displaced;
+mod lost;
 mod repair;
 
-use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
+pub(crate) use repair::agrees;
+
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -102,6 +113,7 @@ impl Follower {
         let mut tasks = tokio::task::JoinSet::new();
         let mut worked = HashSet::new();
         let mut check = tokio::time::interval(Duration::from_millis(500));
+        let mut standing = self.registry.standing();
         loop {
             for partition in self.partitions().await {
                 if worked.insert(partition.clone()) {
@@ -111,6 +123,8 @@ impl Follower {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 _ = check.tick() => {}
+                // The registry is read: its record types are known now.
+                Ok(()) = standing.changed() => {}
             }
         }
         while let Some(ended) = tasks.join_next().await {
@@ -192,12 +206,18 @@ impl Follower {
             // What compaction emptied stands in the registry: the view must not be behind it.
             self.registry.confirm().await;
         }
+        if !self.may_follow(partition) {
+            return Ok(());
+        }
         let Some(mut position) = self.lease(partition).await? else {
             return Ok(());
         };
         let mut compared_at = Millis::MIN;
         let mut renewed_at = self.clock.boot();
         loop {
+            if !self.may_follow(partition) {
+                return Ok(());
+            }
             let now = self.clock.boot();
             if now - renewed_at > LEASE_MS / 3 {
                 match self.lease(partition).await? {
@@ -222,6 +242,12 @@ impl Follower {
         }
     }
 
+    /// Entries are opened with keys that the registry brings: under a registry that lacks events they would pass for foreign. The
+    /// registry's own topic is followed always, since it is made whole from here.
+    fn may_follow(&self, partition: &Partition) -> bool {
+        partition.topic == Topic::Registry || self.registry.is_whole()
+    }
+
     async fn lease(&self, partition: &Partition) -> Result<Option<PositionRow>, Error> {
         let now = self.clock.now();
         Ok(self.index.lease(partition, &self.owner, now, now + LEASE_MS).await?)
@@ -235,7 +261,7 @@ impl Follower {
             return Ok(0);
         };
         let to = last.offset + 1;
-        if to - position.next > entries.len() as u64 {
+        if partition.topic.compacted() && to - position.next > entries.len() as u64 {
             // Compaction emptied offsets since: the erasures that allowed it are in the log before now.
             self.registry.confirm().await;
         }
@@ -256,9 +282,7 @@ impl Follower {
     /// Apply waits until its registry view has reached the positions marked in the envelopes.
     async fn await_registry(&self, partition: &Partition, entries: &[Entry]) -> Result<(), Error> {
         if partition.topic == Topic::Registry {
-            if let Some(last) = entries.last() {
-                self.registry.reach(last.offset + 1).await;
-            }
+            self.registry.reach_unless_lacking(entries.last().map_or(0, |last| last.offset + 1)).await;
             return Ok(());
         }
         let marked = entries.iter().filter_map(decode::marked_position).max().unwrap_or(0);
@@ -291,23 +315,25 @@ impl Follower {
         let known = if queries.is_empty() { Known::default() } else { self.index.known(&queries).await? };
         let mut working = Working::new(known);
         let erased = |record_id: &str, version: u64| registry.erasures.get(&(record_id.to_owned(), version)).cloned();
-        let mut displaced = Vec::new();
+        let mut displaced = HashMap::new();
         for (entry, incoming) in entries.iter().zip(incoming) {
             if let Incoming::Foreign { .. } = &incoming
                 && let Some(key) = entry.key.as_deref().filter(|_| partition.topic.compacted())
             {
-                displaced.push(key.to_owned());
+                displaced.insert(key.to_owned(), entry.offset);
             }
             if let Incoming::Registry { event, .. } = &incoming
-                && registry.brought_by(&event.entity, event.revision).is_some_and(|first| first != entry.offset)
+                && let Some(first) = registry.brought_by(&event.entity, event.revision)
+                && first != entry.offset
+                && self.holds_event(partition, first, &event).await?
             {
                 let why = "a registry event whose revision was there already: copied, or the second of two at once";
                 working.foreign(partition, entry.offset, "foreign_entry", why);
             }
             take(&mut working, partition, entry, incoming, &erased);
         }
-        for key in displaced {
-            self.append_again(partition, &key).await?;
+        if !displaced.is_empty() {
+            self.append_displaced(partition, entries, &displaced).await?;
         }
         Ok(working.into_rows())
     }
@@ -324,19 +350,6 @@ impl Follower {
         let decode_all =
             move || entries.iter().map(|entry| decode::decode(&partition, entry, &registry, &keys)).collect::<Vec<_>>();
         tokio::task::spawn_blocking(decode_all).await.map_err(|error| Error::Decode(error.to_string()))
-    }
-
-    /// Somebody wrote past the hub under a key of ours: compaction would take our entry away, so it is appended again.
-    async fn append_again(&self, partition: &Partition, key: &str) -> Result<(), Error> {
-        let mut parts = key.split('@');
-        let (Some(record_id), Some(Ok(version))) = (parts.next(), parts.next().map(str::parse)) else {
-            return Ok(());
-        };
-        let appends = self.index.appends_of(record_id, version).await?;
-        if let Some(ours) = appends.iter().rev().find(|row| row.key == key && row.partition == *partition) {
-            self.append_lost(ours).await?;
-        }
-        Ok(())
     }
 }
 

@@ -1,21 +1,23 @@
-//! When index and log disagree the log was cut off: back to the last point where both agree, replay, and append again from the index
-//! what the log lost. What another content overtook meanwhile stands; the lost submission is then named (`log_lost`).
+//! When index and log disagree the log was cut off: back to the last point where both agree, replay, append again what was lost
+//! ([`super::lost`]), replay that.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use super::{Error, Follower};
 use crate::{
-    apply::{alarm_row, outcome, reason},
-    envelope::{self, Place},
+    apply::alarm_row,
     index::{
-        Advance, KnownQuery,
-        rows::{AppendRow, OutcomeRow, PositionRow, RecentEntry, Rows},
+        Advance, Error as IndexError,
+        rows::{PositionRow, RecentEntry, Rows},
     },
-    log::{Draft, EntryId, Error as LogError, Log, ReadLimit, Topic},
+    log::{Entry, Error as LogError, Log, Partition, ReadLimit},
 };
 
+/// How many alarms are looked through for one that was raised already.
+const ALARMS: u32 = 1000;
+
 /// Whether the log still holds the last entry that the position remembers. An offset that compaction emptied is no difference.
-pub(super) async fn agrees(log: &dyn Log, position: &PositionRow) -> Result<bool, Error> {
+pub(crate) async fn agrees(log: &dyn Log, position: &PositionRow) -> Result<bool, LogError> {
     if log.end(&position.partition).await? < position.next {
         return Ok(false);
     }
@@ -25,19 +27,19 @@ pub(super) async fn agrees(log: &dyn Log, position: &PositionRow) -> Result<bool
     }
 }
 
-/// `Some(true)`: the same entry stands there. `Some(false)`: another one, or the log ends before. `None`: emptied by compaction.
-async fn compare(log: &dyn Log, position: &PositionRow, recent: &RecentEntry) -> Result<Option<bool>, Error> {
+/// `Some(true)`: the same entry stands there. `Some(false)`: another one, or it is gone. `None`: emptied by compaction, which only
+/// happens in a compacted topic, and never to its newest entry.
+async fn compare(log: &dyn Log, position: &PositionRow, recent: &RecentEntry) -> Result<Option<bool>, LogError> {
     let limit = ReadLimit { entries: 1, bytes: 1 };
     let entries = match log.read(&position.partition, recent.offset, limit, Duration::ZERO).await {
         Ok(entries) => entries,
-        Err(crate::log::Error::PastEnd { .. } | crate::log::Error::BeforeStart { .. }) => return Ok(Some(false)),
-        Err(error) => return Err(error.into()),
+        Err(LogError::PastEnd { .. } | LogError::BeforeStart { .. }) => return Ok(Some(false)),
+        Err(error) => return Err(error),
     };
-    let end = log.end(&position.partition).await?;
     Ok(match entries.first() {
         Some(entry) if entry.offset == recent.offset => Some(entry.entry_id == recent.entry_id),
-        _ if end <= recent.offset => Some(false),
-        _ => None,
+        Some(_) if position.partition.topic.compacted() => None,
+        _ => Some(false),
     })
 }
 
@@ -54,20 +56,32 @@ impl Follower {
             position.recent = kept;
             position.current = false;
             self.raise_cut_alarm(position).await?;
+        } else if !self
+            .index
+            .alarms(ALARMS)
+            .await?
+            .iter()
+            .any(|row| row.alarm == "cut_log" && row.partition == partition)
+        {
+            // The repair was interrupted before it could say so.
+            self.raise_cut_alarm(position).await?;
         }
         self.replay(position).await?;
         self.settle_lost(position).await?;
         self.replay(position).await?;
         self.index.set_current(&partition, &self.owner, true).await?;
         position.current = true;
+        tracing::warn!(%partition, next = position.next, "index and log agree again");
         Ok(())
     }
 
+    /// Applies everything up to the log's end; the lease is kept meanwhile.
     async fn replay(&self, position: &mut PositionRow) -> Result<(), Error> {
+        self.keep_lease(position).await?;
         loop {
             match self.advance(position, Duration::ZERO).await {
                 Ok(0) => return Ok(()),
-                Ok(_) => {}
+                Ok(_) => self.keep_lease(position).await?,
                 Err(Error::Log(LogError::BeforeStart { start, .. })) => self.skip_to(position, start).await?,
                 Err(error) => return Err(error),
             }
@@ -88,14 +102,41 @@ impl Follower {
         Ok(())
     }
 
-    /// The remembered entries up to the newest that the log still holds.
-    async fn last_agreed(&self, position: &PositionRow) -> Result<Vec<RecentEntry>, Error> {
-        for (at, recent) in position.recent.iter().enumerate().rev() {
-            if compare(self.log.as_ref(), position, recent).await? == Some(true) {
-                return Ok(position.recent[..=at].to_vec());
-            }
+    pub(super) async fn keep_lease(&self, position: &PositionRow) -> Result<(), Error> {
+        match self.lease(&position.partition).await? {
+            Some(_) => Ok(()),
+            None => Err(Error::Index(IndexError::Stale(position.partition.to_string()))),
         }
-        Ok(Vec::new())
+    }
+
+    /// The remembered entries up to the newest that the log still holds. One reading: each costs a consumer of its own on Kafka.
+    async fn last_agreed(&self, position: &PositionRow) -> Result<Vec<RecentEntry>, Error> {
+        let (Some(first), Some(last)) = (position.recent.first(), position.recent.last()) else {
+            return Ok(Vec::new());
+        };
+        let (mut next, mut held) = (first.offset, HashSet::new());
+        while next <= last.offset {
+            let entries = match self.read_on(&position.partition, next).await {
+                Ok(entries) => entries,
+                Err(LogError::PastEnd { .. }) => break,
+                Err(error) => return Err(error.into()),
+            };
+            let Some(newest) = entries.last() else { break };
+            next = newest.offset + 1;
+            held.extend(entries.iter().map(|entry| (entry.offset, entry.entry_id)));
+        }
+        let agreed = position.recent.iter().rposition(|recent| held.contains(&(recent.offset, recent.entry_id)));
+        Ok(agreed.map_or_else(Vec::new, |at| position.recent[..=at].to_vec()))
+    }
+
+    /// What stands from an offset on, or from the log's start where that is later.
+    pub(super) async fn read_on(&self, partition: &Partition, from: u64) -> Result<Vec<Entry>, LogError> {
+        match self.log.read(partition, from, ReadLimit::default(), Duration::ZERO).await {
+            Err(LogError::BeforeStart { start, .. }) => {
+                self.log.read(partition, start, ReadLimit::default(), Duration::ZERO).await
+            }
+            other => other,
+        }
     }
 
     async fn raise_cut_alarm(&self, position: &PositionRow) -> Result<(), Error> {
@@ -106,7 +147,7 @@ impl Follower {
         Ok(())
     }
 
-    fn stand_still(&self, position: &PositionRow) -> Advance {
+    pub(super) fn stand_still(&self, position: &PositionRow) -> Advance {
         Advance {
             partition: position.partition.clone(),
             owner: self.owner.clone(),
@@ -114,88 +155,5 @@ impl Follower {
             to: position.next,
             recent: position.recent.clone(),
         }
-    }
-
-    async fn settle_lost(&self, position: &PositionRow) -> Result<(), Error> {
-        loop {
-            let lost = self.index.lost(&position.partition, 500).await?;
-            if lost.is_empty() {
-                return Ok(());
-            }
-            for row in &lost {
-                if !self.stands(position, row).await? {
-                    self.append_lost(row).await?;
-                }
-                self.index.settle_lost(row).await?;
-            }
-        }
-    }
-
-    /// Whether the log has what was lost under another place, or other content in its stead (then that is said).
-    async fn stands(&self, position: &PositionRow, lost: &AppendRow) -> Result<bool, Error> {
-        let (Some(record_id), Some(version), Some(submission_id)) = (&lost.record_id, lost.version, lost.submission_id)
-        else {
-            return Ok(false);
-        };
-        if !matches!(lost.partition.topic, Topic::Records(_)) {
-            // What was refused at the door only claims to be that version.
-            return Ok(false);
-        }
-        let query = KnownQuery { record_id: record_id.clone(), version, submission_id };
-        let known = self.index.known(&[query]).await?;
-        if known.outcomes.iter().any(|row| row.submission_id == submission_id && row.outcome != outcome::PENDING) {
-            return Ok(true);
-        }
-        let Some(winner) = known.versions.first() else {
-            return Ok(false);
-        };
-        let row = OutcomeRow {
-            submission_id,
-            outcome: outcome::QUARANTINED.into(),
-            reason: Some(reason::LOG_LOST.into()),
-            record_id: record_id.clone(),
-            version,
-            head: known.heads.first().map_or(0, |head| head.version),
-            partition: lost.partition.clone(),
-            offset: lost.offset,
-            at: self.clock.now(),
-        };
-        let detail = format!(
-            "submission {} was lost; submission {} took its place",
-            hex::encode(submission_id),
-            hex::encode(winner.submission_id)
-        );
-        let alarm = alarm_row("log_lost", &lost.partition, lost.offset, row.at, &detail);
-        let rows = Rows { outcomes: vec![row], alarms: vec![alarm], ..Rows::default() };
-        self.index.commit(&self.stand_still(position), &rows).await?;
-        Ok(true)
-    }
-
-    /// Appends an entry again under its key, with an entry id of its own.
-    pub(super) async fn append_lost(&self, row: &AppendRow) -> Result<(), Error> {
-        let registry = self.registry.snapshot();
-        let Some(value) = &row.envelope else {
-            return Ok(());
-        };
-        let topic: &Topic = &row.partition.topic;
-        let place = Place { topic, key: &row.key, entry_id: row.entry_id };
-        let (header, text) = match envelope::open(place, registry.as_ref(), value) {
-            Ok(opened) => opened,
-            Err(error) => {
-                tracing::error!(%error, partition = %row.partition, offset = row.offset, "a kept entry does not open");
-                return Ok(());
-            }
-        };
-        let Some(data_key) = envelope::DataKeys::data_key(registry.as_ref(), &header.key_id) else {
-            return Ok(());
-        };
-        let entry_id = EntryId::new();
-        let value = envelope::seal(Place { entry_id, ..place }, &header, &data_key, &text);
-        let draft =
-            Draft { partition: row.partition.clone(), key: row.key.clone(), entry_id, headers: Vec::new(), value };
-        for appended in self.log.append(vec![draft]).await {
-            appended?;
-        }
-        Ok(())
     }
 }

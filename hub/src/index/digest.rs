@@ -152,7 +152,8 @@ const TABLES: &[Table] = &[
             place("partition_no"),
             place("entry_offset"),
         ],
-        key: "id",
+        // Qualified: PostgreSQL calls the first column `id` too.
+        key: "quarantine.id",
         // The id of what was written past the hub is its place.
         content_key: Some(
             "CASE WHEN stage = 'foreign' THEN '' ELSE id END, at_ms, record_id, version, stage, problems",

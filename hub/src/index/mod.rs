@@ -143,6 +143,8 @@ pub struct Looked {
     /// `registry_floor` as of the same snapshot: the registry offset that the looker's view must have reached (0 when nothing
     /// was administered yet; else offset of the last administrative event + 1).
     pub registry_floor: u64,
+    /// Whether a partition of records is under repair as of the same snapshot: then what was not found may exist.
+    pub repairing: bool,
     /// In the order asked.
     pub found: Vec<Vec<Found>>,
 }

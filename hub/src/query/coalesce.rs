@@ -28,6 +28,8 @@ pub struct Asked {
 pub struct Read {
     /// `registry_floor` in the same snapshot as the records.
     pub registry_floor: u64,
+    /// Whether a partition of records is under repair in that snapshot.
+    pub repairing: bool,
     /// What was found.
     pub found: Vec<Found>,
     /// The first ledger entry of the request: it is a repeat.
@@ -96,12 +98,13 @@ async fn read(index: &SharedIndex, asked: Vec<Asked>) -> Result<Vec<Read>, Error
     let look_ups: Vec<LookUp> = asked.iter().map(|one| one.look_up.clone()).collect();
     let firsts = async { if requests.is_empty() { Ok(Vec::new()) } else { index.ledger_of_requests(&requests).await } };
     let (looked, firsts) = tokio::try_join!(index.look(&look_ups), firsts)?;
-    let floor = looked.registry_floor;
+    let (registry_floor, repairing) = (looked.registry_floor, looked.repairing);
     let first_of = |request: &(String, String)| {
         firsts.iter().find(|row| row.window == request.0 && row.request_id == request.1).cloned()
     };
     let reads = looked.found.into_iter().zip(asked).map(|(found, one)| Read {
-        registry_floor: floor,
+        registry_floor,
+        repairing,
         found,
         first: one.request.as_ref().and_then(first_of),
     });

@@ -29,6 +29,7 @@ use crate::{
     clock::{Millis, SharedClock},
     decode::{holder_hash, identifier_hash},
     follow::Follower,
+    identity::Identity,
     index::{By, Error as IndexError, Found, LookUp, SharedIndex, rows::LedgerRow},
     keys::Keys,
     ledger::Ledger,
@@ -229,12 +230,17 @@ impl Query {
         let request = Some((window.to_owned(), checked.request_id.clone()));
         let read = self.coalescer.look(Asked { look_up: look_up.clone(), request }).await.map_err(unavailable)?;
         let (mut floor, mut found) = (read.registry_floor, read.found);
+        if read.repairing && (found.is_empty() || !matches!(question, Question::Record(_))) {
+            // What is being replayed may not stand in the index now: that there is nothing, or nothing more, cannot be said.
+            return Err(Refusal::new(Reason::PartitionNotCurrent));
+        }
         if let Some(pins) = read.first.as_ref().and_then(|first| pins(first, &look_up)) {
             (floor, found) = self.pinned(pins, floor, &look_up).await?;
         }
         if allowed.registry.position < floor {
             self.registry.reach(floor).await;
             *allowed = self.authorise(window, checked, question).await?;
+            still_admitted(&allowed.registry, window)?;
         }
         found.retain(|found| {
             found.row.department == allowed.department
@@ -279,6 +285,9 @@ impl Query {
         for (record_id, version) in pins {
             let pin = LookUp { by: By::Record(record_id), version: Some(version), as_of: None, holder: look_up.holder };
             let one = self.coalescer.look(Asked { look_up: pin, request: None }).await.map_err(unavailable)?;
+            if one.repairing && one.found.is_empty() {
+                return Err(Refusal::new(Reason::PartitionNotCurrent));
+            }
             floor = floor.max(one.registry_floor);
             found.extend(one.found);
         }
@@ -382,6 +391,15 @@ fn pins(first: &LedgerRow, look_up: &LookUp) -> Option<Vec<(String, u64)>> {
         }
     };
     (fits && !pins.is_empty()).then_some(pins)
+}
+
+/// The caller's identity was held against the view of that time; what this one knows of it counts.
+fn still_admitted(registry: &Registry, window: &str) -> Result<(), Refusal> {
+    let identity = registry.identities.get(&Identity::Window(window.to_owned()).to_string());
+    match identity {
+        Some(identity) if identity.revoked.is_none() => Ok(()),
+        _ => Err(Refusal::new(Reason::IdentityRevoked)),
+    }
 }
 
 fn unavailable(error: IndexError) -> Refusal {

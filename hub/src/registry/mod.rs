@@ -3,6 +3,7 @@
 //!
 //! - [`event`]: what stands in the log
 //! - [`fold`]: the state after the events
+//! - `following`: reading the topic, and what happens when it was cut off
 //! - [`wrap`]: keys that travel in events
 //!
 //! Freshness: an administrative call returns after its event stands in the log *and* the index's `registry_floor` names it; every
@@ -12,6 +13,7 @@
 mod door;
 pub mod event;
 pub mod fold;
+mod following;
 pub mod wrap;
 
 use std::{
@@ -25,17 +27,17 @@ use std::{
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, Notify, watch};
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::{Millis, SharedClock},
     envelope::{self, ContentType, Header, Place},
     index::SharedIndex,
     keys::Keys,
-    log::{Draft, Entry, EntryId, Partition, ReadLimit, SharedLog, Topic},
+    log::{Draft, Entry, EntryId, Partition, SharedLog, Topic},
 };
 use event::{After, Event};
 pub use fold::Registry;
+pub use following::Standing;
 use weft_proto::{Reason, Refusal};
 use weft_record::catalogue::Catalogue;
 
@@ -70,6 +72,7 @@ pub struct RegistryView {
     rounds: AtomicU64,
     /// The last confirmation that found the view at the log's end: its number, and CLOCK_BOOTTIME at its start.
     confirmed: watch::Sender<(u64, Millis)>,
+    standing: watch::Sender<Standing>,
     ignored: AtomicI64,
     /// Wakes the follower for a confirmation.
     nudge: Notify,
@@ -81,13 +84,6 @@ impl fmt::Debug for RegistryView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RegistryView").field("position", &*self.position.borrow()).finish_non_exhaustive()
     }
-}
-
-/// How far the registry topic was folded.
-#[derive(Clone, Copy, Debug, Default)]
-struct Cursor {
-    next: u64,
-    last: Option<(u64, Option<EntryId>)>,
 }
 
 fn partition() -> Partition {
@@ -113,6 +109,7 @@ impl RegistryView {
             position: watch::Sender::new(0),
             rounds: AtomicU64::new(0),
             confirmed: watch::Sender::new((0, Millis::MIN)),
+            standing: watch::Sender::new(Standing::Unread),
             ignored: AtomicI64::new(0),
             nudge: Notify::new(),
             administering: Mutex::new(()),
@@ -137,87 +134,6 @@ impl RegistryView {
     /// Refuses when the view is too old to publish under.
     pub fn require_fresh(&self) -> Result<(), Refusal> {
         if self.age() > MAX_AGE_MS { Err(Refusal::new(Reason::RegistryStale)) } else { Ok(()) }
-    }
-
-    /// Follows the registry topic until `shutdown`; a log that cannot be read is tried again.
-    pub async fn follow(self: Arc<Self>, shutdown: CancellationToken) {
-        let mut cursor = Cursor::default();
-        loop {
-            let step = self.step(&mut cursor);
-            let failed = tokio::select! {
-                () = shutdown.cancelled() => return,
-                result = step => result.err(),
-            };
-            if let Some(error) = failed {
-                tracing::warn!(%error, next = cursor.next, "registry cannot be followed");
-                tokio::select! {
-                    () = shutdown.cancelled() => return,
-                    () = tokio::time::sleep(CONFIRM_EVERY) => {}
-                }
-            }
-        }
-    }
-
-    /// One round: confirm the end and that nothing was cut off, read what is new, fold it.
-    async fn step(&self, cursor: &mut Cursor) -> Result<(), crate::log::Error> {
-        let round = self.rounds.fetch_add(1, Ordering::SeqCst) + 1;
-        let asked_at = self.clock.boot();
-        let end = self.log.end(&partition()).await?;
-        if end < cursor.next || !self.still_stands(cursor).await? {
-            tracing::error!(next = cursor.next, end, "the registry was cut off: folding it anew");
-            self.current.store(Arc::new(Registry::new(&self.keys, Arc::clone(self.snapshot().catalogue()))));
-            *cursor = Cursor::default();
-            self.position.send_replace(0);
-        }
-        while cursor.next < end {
-            self.read_some(cursor, Duration::ZERO).await?;
-        }
-        self.position.send_replace(cursor.next);
-        self.confirmed.send_replace((round, asked_at));
-        tokio::select! {
-            read = self.read_some(cursor, CONFIRM_EVERY) => read?,
-            // Somebody waits for a confirmation that begins now.
-            () = self.nudge.notified() => {}
-        }
-        self.position.send_replace(cursor.next);
-        Ok(())
-    }
-
-    /// Whether the last entry that was folded still stands in the log. Nothing is ever compacted here.
-    async fn still_stands(&self, cursor: &Cursor) -> Result<bool, crate::log::Error> {
-        let Some((offset, entry_id)) = cursor.last else {
-            return Ok(true);
-        };
-        let limit = ReadLimit { entries: 1, bytes: 1 };
-        let entries = self.log.read(&partition(), offset, limit, Duration::ZERO).await?;
-        Ok(entries.first().is_some_and(|entry| entry.offset == offset && entry.entry_id == entry_id))
-    }
-
-    async fn read_some(&self, cursor: &mut Cursor, wait: Duration) -> Result<(), crate::log::Error> {
-        let entries = self.log.read(&partition(), cursor.next, ReadLimit::default(), wait).await?;
-        let Some(last) = entries.last() else {
-            return Ok(());
-        };
-        let after = last.offset + 1;
-        let mut registry = Registry::clone(&self.current.load());
-        for entry in &entries {
-            self.fold(&mut registry, entry);
-        }
-        registry.position = after;
-        self.current.store(Arc::new(registry));
-        *cursor = Cursor { next: after, last: Some((last.offset, last.entry_id)) };
-        Ok(())
-    }
-
-    fn fold(&self, registry: &mut Registry, entry: &Entry) {
-        let outcome = match open_event(registry, entry) {
-            Ok(event) => registry.apply(event, entry.offset, &self.keys).map_err(|ignored| ignored.to_string()),
-            Err(why) => Err(why),
-        };
-        if let Err(why) = outcome {
-            self.ignored.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(offset = entry.offset, why, "registry entry took no effect");
-        }
     }
 
     /// Waits until the view holds everything before `position`.

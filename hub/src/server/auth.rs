@@ -52,7 +52,12 @@ impl Authenticator {
     /// Whether the caller is in force now: asked at every batch of a stream, and every 5 s on an idle one.
     pub fn still_in_force(&self, caller: &Caller) -> Result<(), Refusal> {
         let path = caller.identity.to_string();
-        if self.registry.snapshot().in_force(&path, &caller.serial, self.clock.now()) {
+        let registry = self.registry.snapshot();
+        if registry.hub_name.is_none() {
+            // Nothing is known yet: a registry that was cut off is made whole first.
+            return Err(Refusal::new(Reason::RegistryStale));
+        }
+        if registry.in_force(&path, &caller.serial, self.clock.now()) {
             Ok(())
         } else {
             Err(Refusal::new(Reason::IdentityRevoked))

@@ -16,12 +16,13 @@ pub(super) async fn look(engine: &dyn Engine, look_ups: &[LookUp]) -> Result<Loo
     let alone = look_ups.iter().all(|look_up| matches!(look_up.by, By::Record(_)));
     let mut session = if alone { engine.once().await? } else { engine.snapshot().await? };
     let wanted = wanted(session.as_mut(), look_ups).await?;
-    let mut looked = Looked { registry_floor: 0, found: vec![Vec::new(); look_ups.len()] };
+    let mut looked = Looked { registry_floor: 0, repairing: false, found: vec![Vec::new(); look_ups.len()] };
     if wanted.is_empty() {
-        looked.registry_floor = session.rows(&sql::FLOOR, Args::default(), Cells::count).await?.pop().unwrap_or(0);
+        let nothing = session.rows(&sql::LOOK_NOTHING, Args::default(), floor_and_repairing).await?.pop();
+        (looked.registry_floor, looked.repairing) = nothing.unwrap_or_default();
     }
-    for (slot, floor, found) in session.rows(&sql::LOOK_RECORDS, Args::batch(wanted), found).await? {
-        looked.registry_floor = floor;
+    for (slot, around, found) in session.rows(&sql::LOOK_RECORDS, Args::batch(wanted), found).await? {
+        (looked.registry_floor, looked.repairing) = around;
         if let (Some(found), Some(place)) = (found, looked.found.get_mut(slot)) {
             place.push(found);
         }
@@ -90,16 +91,23 @@ fn slot_and_record(cells: &mut Cells) -> Result<(usize, String), Error> {
     Ok((slot(cells)?, cells.text()?))
 }
 
-fn found(cells: &mut Cells) -> Result<(usize, u64, Option<Found>), Error> {
+fn floor_and_repairing(cells: &mut Cells) -> Result<Around, Error> {
+    Ok((cells.count()?, cells.flag()?))
+}
+
+/// `registry_floor`, and whether a partition of records is under repair.
+type Around = (u64, bool);
+
+fn found(cells: &mut Cells) -> Result<(usize, Around, Option<Found>), Error> {
     let slot = slot(cells)?;
-    let floor = cells.count()?;
+    let around = floor_and_repairing(cells)?;
     let is_head = cells.opt_int()?.is_some_and(|flag| flag != 0);
     let holder_matches = cells.flag()?;
     let waiting_behind_gap = cells.opt_count()?;
     let higher_in_quarantine = cells.flag()?;
     let partition_current = cells.flag()?;
-    let Some(record_id) = cells.opt_text()? else { return Ok((slot, floor, None)) };
+    let Some(record_id) = cells.opt_text()? else { return Ok((slot, around, None)) };
     let row = cells::version_of(record_id, cells)?;
     let found = Found { row, is_head, holder_matches, waiting_behind_gap, higher_in_quarantine, partition_current };
-    Ok((slot, floor, Some(found)))
+    Ok((slot, around, Some(found)))
 }

@@ -3,6 +3,7 @@ WITH batch AS ({batch})
 SELECT
     b.slot,
     (SELECT floor FROM registry_floor),
+    EXISTS (SELECT 1 FROM positions r WHERE NOT r.is_current AND r.topic LIKE 'weft.records.%'),
     v.version = h.version,
     EXISTS (
         SELECT 1 FROM holders s

@@ -184,6 +184,9 @@ FROM positions WHERE topic = $1 AND partition_no = $2", 2, NONE;
 UPDATE registry_floor SET floor = $1 WHERE floor < $1", 1, NONE;
     FLOOR = "-- floor
 SELECT floor FROM registry_floor", 0, NONE;
+    LOOK_NOTHING = "-- look_nothing
+SELECT floor, EXISTS (SELECT 1 FROM positions p WHERE NOT p.is_current AND p.topic LIKE 'weft.records.%')
+FROM registry_floor", 0, NONE;
     PROBE_WRITE = "-- probe_write
 INSERT INTO probes (at_probe) VALUES (1)", 0, NONE;
     PROBE_CLEAR = "-- probe_clear

@@ -237,6 +237,7 @@ impl Log for SqliteLog {
         let deadline = Instant::now() + wait;
         let mut end = place.end().subscribe();
         loop {
+            let seen = *end.borrow_and_update();
             let entries = self.fetch(&place, from, limit).await?;
             if !entries.is_empty() {
                 return Ok(entries);
@@ -245,7 +246,8 @@ impl Log for SqliteLog {
             if from > stored {
                 return Err(Error::PastEnd { from, end: stored });
             }
-            match tokio::time::timeout_at(deadline, end.wait_for(|end| *end > from)).await {
+            // What was stored before this look and is not there was cut off: only what comes now is worth another.
+            match tokio::time::timeout_at(deadline, end.wait_for(|end| *end > from.max(seen))).await {
                 Ok(Ok(_)) => {}
                 // Closed meanwhile, or nothing came.
                 Ok(Err(_)) | Err(_) => return Ok(entries),
