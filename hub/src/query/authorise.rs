@@ -8,7 +8,10 @@ use weft_proto::{
 };
 use weft_record::identifier::{Scheme, Tolerance, Verdict, check_holder, normalise_holder};
 
-use crate::registry::{Registry, event::Grant};
+use crate::{
+    identity::Identity,
+    registry::{Registry, event::Grant},
+};
 
 const MAX_TEXT: usize = 200;
 const MAX_NAME: usize = 64;
@@ -147,5 +150,14 @@ pub fn granted<'a>(
         Ok(Some((grant, checked.fields.clone())))
     } else {
         Err(Refusal { fields: refused, ..Refusal::new(Reason::FieldNotGranted) })
+    }
+}
+
+/// The caller's identity was held against the view of that time; what this one knows of it counts.
+pub(super) fn still_admitted(registry: &Registry, window: &str) -> Result<(), Refusal> {
+    let identity = registry.identities.get(&Identity::Window(window.to_owned()).to_string());
+    match identity {
+        Some(identity) if identity.revoked.is_none() => Ok(()),
+        _ => Err(Refusal::new(Reason::IdentityRevoked)),
     }
 }

@@ -29,16 +29,15 @@ use crate::{
     clock::{Millis, SharedClock},
     decode::{holder_hash, identifier_hash},
     follow::Follower,
-    identity::Identity,
-    index::{By, Error as IndexError, Found, LookUp, SharedIndex, rows::LedgerRow},
+    index::{By, Error as IndexError, Found, LookUp, SharedIndex},
     keys::Keys,
     ledger::Ledger,
     log::Topic,
     partitions::Partitions,
     registry::{Registry, RegistryView},
 };
-use authorise::{Checked, check_form, granted};
-use coalesce::{Asked, Coalescer};
+use authorise::{Checked, check_form, granted, still_admitted};
+use coalesce::{Asked, Coalescer, pins};
 use present::Presented;
 
 /// What is asked.
@@ -372,33 +371,6 @@ impl Query {
                 () = again => {}
             }
         }
-    }
-}
-
-/// The versions that the first entry of a request pins, where it asked the same.
-fn pins(first: &LedgerRow, look_up: &LookUp) -> Option<Vec<(String, u64)>> {
-    if first.kind != "look" || first.holder != look_up.holder {
-        return None;
-    }
-    let pins: Vec<(String, u64)> = serde_json::from_str(&first.records).unwrap_or_default();
-    let fits = match &look_up.by {
-        By::Record(id) => pins.iter().all(|(pinned, _)| pinned == id),
-        // A later page is not what the first one gave.
-        By::Holder { after: Some(_), .. } => false,
-        // A request id that came with another question before pins nothing: what was given then may not be granted now.
-        By::Identifier { record_type, .. } | By::Holder { record_type, .. } => {
-            pins.iter().all(|(pinned, _)| pinned.parse::<RecordId>().is_ok_and(|one| one.record_type() == record_type))
-        }
-    };
-    (fits && !pins.is_empty()).then_some(pins)
-}
-
-/// The caller's identity was held against the view of that time; what this one knows of it counts.
-fn still_admitted(registry: &Registry, window: &str) -> Result<(), Refusal> {
-    let identity = registry.identities.get(&Identity::Window(window.to_owned()).to_string());
-    match identity {
-        Some(identity) if identity.revoked.is_none() => Ok(()),
-        _ => Err(Refusal::new(Reason::IdentityRevoked)),
     }
 }
 
