@@ -325,7 +325,7 @@ impl Follower {
             if let Incoming::Registry { event, .. } = &incoming
                 && let Some(first) = registry.brought_by(&event.entity, event.revision)
                 && first != entry.offset
-                && self.holds_event(partition, first, &event).await?
+                && self.holds_event(partition, first, event).await?
             {
                 let why = "a registry event whose revision was there already: copied, or the second of two at once";
                 working.foreign(partition, entry.offset, "foreign_entry", why);
