@@ -1,6 +1,8 @@
 //! A log whose tail is gone, behind a running and behind a stopped hub: it is noticed, alarmed, and made whole from the index.
 //! Every acknowledged record is in log and index again, or its absence is named.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
+
 use std::{path::Path, time::Duration};
 
 use rdkafka::admin::{AdminClient, AdminOptions};

@@ -1,5 +1,7 @@
 //! What was administered at one instance counts at every other from the moment the call returned, however late that one hears of it.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
+
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;

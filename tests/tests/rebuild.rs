@@ -1,5 +1,7 @@
 //! An index that was deleted is rebuilt from the log, to the same digest; a digest misses nothing.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
+
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::time::Instant;
 use weft_proto::v1::StatusResponse;

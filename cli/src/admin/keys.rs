@@ -36,7 +36,8 @@ pub(crate) enum KeyCommand {
 pub(crate) struct KeyArgs {
     /// The department's code
     department: String,
-    /// The key's fingerprint (RFC 7638 thumbprint)
+    /// The key's fingerprint (RFC 7638 thumbprint), which may begin with a hyphen
+    #[arg(allow_hyphen_values = true)]
     fingerprint: String,
     #[command(flatten)]
     client: ClientArgs,
