@@ -769,6 +769,10 @@ async fn rows_30_and_31_a_number_that_is_taken_changes_nothing() {
     // Row 30: the same number, other content: a receipt (publish asserts it), then the conflict, with an alarm.
     let conflict = seal(&other("另一名称有限公司"), 1, Event::Issue, Status::Valid);
     assert_eq!(outcome(&conflict).await, OutcomeKind::Conflict);
+    let ids = v1::OutcomeOfRequest { submission_ids: vec![conflict.id().to_vec()] };
+    let told = department.client.clone().outcome_of(ids).await.unwrap().into_inner().outcomes;
+    let standing = hub.stores.index.version(&first.record_id, 1).await.unwrap().unwrap().content_digest;
+    assert_eq!(told[0].standing_digest, standing, "the first's digest stands beside the conflict");
     let alarms = hub.operator("wang").await.list_alarms(v1::ListAlarmsRequest {}).await.unwrap().into_inner().alarms;
     assert_eq!(alarms.iter().filter(|one| one.alarm == "conflict").count(), 1, "{alarms:?}");
     let answer = window.get(&first.record_id, look(ITEM, Some(("uscc", &holder)))).await.unwrap();

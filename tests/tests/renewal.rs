@@ -109,3 +109,22 @@ async fn the_next_sealing_key_is_active_by_the_previous_ones_word_or_by_a_second
     assert_eq!(heard.outcome(&early), OutcomeKind::Indexed, "the very bytes that were refused are taken now");
     hub.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_asks_adapters_to_send_again_what_a_restore_may_have_lost() {
+    let mut hub = TestHub::start().await;
+    let department = hub.department(DEPARTMENT, &[TYPE]).await;
+    let (sender, requests) = tokio::sync::mpsc::channel(1);
+    let requests = tokio_stream::wrappers::ReceiverStream::new(requests);
+    let mut answers = department.client.clone().publish(requests).await.unwrap().into_inner();
+    let since = prost_types::Timestamp { seconds: 1_790_000_000, nanos: 0 };
+    let ask =
+        v1::RequestResendRequest { department: DEPARTMENT.into(), record_types: vec![TYPE.into()], since: Some(since) };
+    hub.operator("wang").await.request_resend(ask).await.unwrap();
+    let told = tokio::time::timeout(std::time::Duration::from_secs(20), answers.message()).await;
+    let told = told.expect("the open stream is told").unwrap().unwrap();
+    let expected = v1::Resend { record_types: vec![TYPE.into()], since: Some(since) };
+    assert_eq!(told.kind, Some(v1::publish_response::Kind::Resend(expected)));
+    drop(sender);
+    hub.stop().await;
+}

@@ -113,11 +113,11 @@ impl Working {
             return;
         }
         let head = self.heads.get(&incoming.record_id).map_or(0, |head| head.version);
-        if let Some(digest) = self.digests.get(&(incoming.record_id.clone(), incoming.version)) {
-            if *digest == incoming.content_digest {
+        if let Some(standing) = self.digests.get(&(incoming.record_id.clone(), incoming.version)).copied() {
+            if standing == incoming.content_digest {
                 self.refuse(incoming, head, outcome::DUPLICATE, None);
             } else {
-                self.refuse(incoming, head, outcome::CONFLICT, None);
+                self.refuse(incoming, head, outcome::CONFLICT, Some(&hex::encode(standing)));
                 self.alarm(incoming, "conflict", "other content stands under this number");
             }
         } else if incoming.version <= head {

@@ -49,6 +49,9 @@ fn incoming(offset: u64, record: &str, version: u64, event: Event, status: Statu
     }
 }
 
+/// The digest of the content 1, hex: what a conflict with it names.
+const FIRST_DIGEST: &str = "0101010101010101010101010101010101010101010101010101010101010101";
+
 fn nothing_erased(_: &str, _: u64) -> Option<Erasure> {
     None
 }
@@ -98,7 +101,7 @@ fn only_the_next_number_with_an_allowed_step_is_indexed() {
 
     for (step, expected) in [
         (incoming(1, "r", 1, Event::Issue, Status::Valid, 1), (outcome::DUPLICATE, None, 1)),
-        (incoming(2, "r", 1, Event::Issue, Status::Valid, 2), (outcome::CONFLICT, None, 1)),
+        (incoming(2, "r", 1, Event::Issue, Status::Valid, 2), (outcome::CONFLICT, Some(FIRST_DIGEST), 1)),
         (incoming(3, "r", 3, Event::Change, Status::Valid, 3), (outcome::GAP, None, 1)),
         (
             incoming(4, "r", 2, Event::Resume, Status::Valid, 4),

@@ -157,7 +157,7 @@ pub struct OutcomeRow {
     pub submission_id: SubmissionId,
     /// `pending`, `indexed`, `duplicate`, `conflict`, `gap` or `quarantined`.
     pub outcome: String,
-    /// Why, where it is `quarantined`; a stable reason.
+    /// Why, where it is `quarantined`: a stable reason. Of a `conflict`, the digest of the content that stands, hex.
     pub reason: Option<String>,
     /// The record; empty where it could not be read.
     pub record_id: String,

@@ -8,6 +8,7 @@ pub mod auth;
 pub mod certificate;
 pub mod enrolment;
 pub mod looking;
+mod messages;
 pub mod publishing;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};

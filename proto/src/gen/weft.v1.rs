@@ -76,6 +76,9 @@ pub struct Outcome {
     pub problems: ::prost::alloc::vec::Vec<Problem>,
     #[prost(message, optional, tag = "8")]
     pub decided_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Of a conflict: the keyed digest of the content that stands under the number (HMAC-SHA-256 under the department's digest key).
+    #[prost(bytes = "vec", tag = "9")]
+    pub standing_digest: ::prost::alloc::vec::Vec<u8>,
 }
 /// What became of a submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
