@@ -112,7 +112,8 @@ pub struct Tls {
     pub key_file: Option<PathBuf>,
     /// Also TLS 1.2, with ECDHE and AEAD only.
     pub allow_tls12: bool,
-    /// Other CAs, and the beginnings of identity paths that each may vouch for.
+    /// Other CAs, and the beginnings of identity paths that each may vouch for. The registry must also know the certificate's serial,
+    /// and nothing registers another CA's certificates yet: until then such a caller passes the handshake and is refused.
     pub client_ca: Vec<ClientCa>,
 }
 
