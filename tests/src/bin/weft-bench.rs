@@ -14,6 +14,7 @@ use std::{
 };
 
 use tokio::time::Instant;
+use weft_hub::config::Config;
 use weft_hub::log::{Draft, EntryId, Partition, SharedLog, Topic};
 use weft_proto::v1;
 use weft_record::{
@@ -22,7 +23,8 @@ use weft_record::{
 };
 use weft_tests::{
     department::{Example, Sealed, TestDepartment, publish_at},
-    hub::TestHub,
+    folder::scratch,
+    hub::{TestHub, begin, served},
     kafka, postgres,
     window::{ITEM, TestWindow, grant, look},
 };
@@ -37,15 +39,26 @@ const TYPE: &str = "business-licence";
 async fn main() {
     let embedded_only = std::env::args().any(|arg| arg == "--embedded");
     println!("pair       what                                  per second   ratio");
-    let hub = TestHub::start_with(|config| config.limits.looks_per_second = 1_000_000).await;
+    let hub = TestHub::start_with(unlimited).await;
     measure("embedded", hub, None).await;
     if embedded_only {
         return;
     }
     let (broker, server) = (kafka::shared().await, postgres::shared().await);
-    let hub = TestHub::start_served("bench", broker, server).await;
+    let folder = Arc::new(scratch("bench"));
+    let mut config = served(folder.path().into(), "bench", broker, server).await;
+    unlimited(&mut config);
+    begin(&config);
+    let stores = weft_hub::hub::open_stores(&config).await.expect("stores open");
+    let hub = TestHub::run(config, stores, Some(folder)).await;
     let pgbench = pgbench(server).await;
     measure("served", hub, Some(pgbench)).await;
+}
+
+/// The quota of a window is not what is measured.
+fn unlimited(config: &mut Config) {
+    config.limits.looks_per_second = 1_000_000;
+    config.limits.looks_burst = 1_000_000;
 }
 
 fn row(pair: &str, what: &str, rate: f64, ratio: Option<f64>) {
