@@ -1,6 +1,5 @@
 //! From an entry of the log to what it says: envelope opened, seal verified. What does not open did not come through the door.
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use weft_record::{
     identifier::{Scheme, normalise_holder},
     verify::reread,
@@ -241,9 +240,4 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
     out.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref());
     out
-}
-
-/// What was refused, as bytes.
-pub fn refused_bytes(refused: &body::Refused) -> Option<Vec<u8>> {
-    STANDARD.decode(&refused.sealed).ok()
 }

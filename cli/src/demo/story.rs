@@ -6,7 +6,6 @@ use std::{
 };
 
 use include_dir::{Dir, include_dir};
-use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weft_adapter::{
@@ -272,11 +271,6 @@ async fn settled_status(hall: &Hall, looks: u64) -> Result<v1::StatusResponse, F
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
-}
-
-/// What an answer says, for the summary.
-pub(super) fn answer_json(shown: &Shown) -> Value {
-    shown.json().clone()
 }
 
 /// Where the demo's window keeps its certificate.

@@ -8,7 +8,7 @@ use weft_adapter::{runner::Progress, settle::Tally};
 
 use super::{
     hall::Hall,
-    story::{ITEM, Summary, answer_json, window_folder},
+    story::{ITEM, Summary, window_folder},
 };
 
 /// Progress bars on standard error; none where nobody watches.
@@ -74,7 +74,7 @@ pub(super) fn json(summary: &Summary) -> Value {
         "quarantined": sum(|ran| ran.rejected + ran.quarantined),
         "indexed": sum(|ran| ran.indexed),
         "problems": sum(|ran| ran.rows - ran.mapped.min(ran.rows)),
-        "answers": summary.answers.iter().map(answer_json).collect::<Vec<_>>(),
+        "answers": summary.answers.iter().map(|answer| answer.json().clone()).collect::<Vec<_>>(),
         "ledger_entries": summary.status.ledger_entries,
         "elapsed_ms": u64::try_from(summary.elapsed_ms).unwrap_or(u64::MAX),
         "departments": summary.departments.iter().map(|(code, _, ran)| json!({

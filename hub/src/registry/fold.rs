@@ -9,8 +9,7 @@ use weft_record::{catalogue::Catalogue, digest::DigestKey, keys::VerifyingKey};
 use zeroize::Zeroizing;
 
 use super::event::{
-    After, Department, Erasure, Event, Grant, GrantState, IdentityState, JoinToken, KeyStanding, Resend, SealingKey,
-    Window,
+    After, Department, Erasure, Event, Grant, IdentityState, JoinToken, KeyStanding, Resend, SealingKey, Window,
 };
 use crate::{
     clock::Millis,
@@ -282,16 +281,6 @@ impl Registry {
         self.identities.get(path).is_some_and(|identity| {
             identity.revoked.is_none()
                 && identity.certificates.iter().any(|(one, not_after)| one == serial && *not_after > now)
-        })
-    }
-
-    /// The active grants of a window for an item and record type.
-    pub fn grant(&self, window: &str, service_item: &str, record_type: &str) -> Option<&Grant> {
-        self.grants.values().find(|grant| {
-            grant.state == GrantState::Active
-                && grant.window == window
-                && grant.service_item == service_item
-                && grant.record_type == record_type
         })
     }
 

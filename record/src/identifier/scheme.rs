@@ -84,12 +84,6 @@ impl Scheme {
             _ => None,
         }
     }
-
-    /// Whether the holder is a natural person.
-    #[must_use]
-    pub fn is_person(self) -> bool {
-        matches!(self, Self::CitizenId | Self::Passport | Self::HkMacaoPermit | Self::TaiwanPermit | Self::OtherPerson)
-    }
 }
 
 /// A text that names no scheme.
