@@ -1,5 +1,6 @@
 //! Where rows come from. One seam, a file per kind of source.
 
+pub mod cursor;
 pub mod file;
 
 #[cfg(any(test, feature = "test-util"))]
