@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{mapping::Mapping, source::file::Wanted};
+use crate::{coverage::Coverage, mapping::Mapping, source::file::Wanted};
 
 /// The whole of `adapter.toml`. Relative paths are taken from the file's own folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,9 @@ pub struct Config {
     /// Bounds of what the adapter holds.
     #[serde(default)]
     pub limits: Limits,
+    /// What the department says that it publishes: since when, for where, back-fill finished.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub coverage: Vec<Coverage>,
     /// The sources.
     #[serde(rename = "source")]
     pub sources: Vec<SourceConfig>,

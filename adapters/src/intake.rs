@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use weft_record::status::{self, Event, Status};
+
 use crate::{
     change::{self, Step},
     clock::Clock,
-    mapping::{Draft, Mapped},
+    mapping::{Draft, Intent, Mapped},
     problem::Reason,
     sealing::{self, Sealer},
     spool::{self, Digest, NewSubmission, Origin, Record, Spool, Standing, Writes},
@@ -20,6 +22,10 @@ pub enum Error {
     /// Sealing failed.
     #[error(transparent)]
     Sealing(#[from] sealing::Error),
+}
+
+fn is_ended(status: Status) -> bool {
+    matches!(status, Status::Rescinded | Status::Revoked | Status::Cancelled)
 }
 
 /// Takes rows in and seals them.
@@ -86,6 +92,39 @@ impl Intake {
             self.spool.put_record(writes, &record).await?;
         }
         Ok(taken)
+    }
+
+    /// The record's row vanished from its source, and a rule says that this is an event: it becomes a version, unless
+    /// the record ended already.
+    ///
+    /// # Errors
+    /// The spool or the sealing failed.
+    pub async fn vanish(
+        &self,
+        writes: &mut Writes,
+        record_id: &str,
+        event: Event,
+        origin: &Origin,
+    ) -> Result<Taken, Error> {
+        let Some(mut record) = self.spool.record(writes, record_id).await? else { return Ok(Taken::Unchanged) };
+        let target = status::step(record.tip.state, event).ok().map(|state| state.status);
+        let already = record.tip.state.is_none_or(|state| is_ended(state.status) || Some(state.status) == target);
+        if record.tip.version == 0 || already {
+            return Ok(Taken::Unchanged);
+        }
+        let draft = Draft::without_content(Intent::Happened(event));
+        let steps = match self.versions(&record, &draft) {
+            Ok(steps) => steps,
+            Err(reason) => return Ok(Taken::Not(reason)),
+        };
+        let count = steps.len();
+        for step in steps {
+            self.add(writes, &mut record, &draft, step, origin).await?;
+        }
+        // What this unit, or one like it, said of the record before is to be taken again when its row is back.
+        record.taken = None;
+        self.spool.put_record(writes, &record).await?;
+        Ok(if count == 0 { Taken::Unchanged } else { Taken::Versions(count) })
     }
 
     /// The versions that lead from the tip to what the draft says; none for what the hub refused already.

@@ -66,7 +66,7 @@ reasons! {
         "缺少确定记录身份的字段；请在本部门系统中补上", "a field that identifies the record is empty; fill it in the department's system";
     /// Not a date in any known form.
     DateUnreadable = "date_unreadable",
-        "无法识别的日期；可用 2018-12-13、2018/12/13、20181213、2018年12月13日", "not a date in a known form: 2018-12-13, 2018/12/13, 20181213, 2018年12月13日";
+        "无法识别的日期；可用 2018-12-13、2018/12/13、20181213、2018年12月13日，表格序列号须在映射中写 serial", "not a date in a known form: 2018-12-13, 2018/12/13, 20181213, 2018年12月13日; a spreadsheet's count of days needs serial in the mapping";
     /// A date that does not exist.
     DateImpossible = "date_impossible",
         "日期不存在；请在本部门系统中改正", "this date does not exist; correct it in the department's system";
@@ -97,6 +97,18 @@ reasons! {
     /// The record ended for good, and the row says otherwise.
     StatusFinal = "status_final",
         "记录已撤销、吊销或注销；如登记有误，须由两人确认更正", "the record was rescinded, revoked or cancelled; if that was wrong, a correction confirmed by two persons is needed";
+    /// Cells are in the record in another form than in the source.
+    Normalised = "normalised",
+        "写法已规范化，内容不变；请核对示例，无需处理", "the form of cells was made regular, what they say is the same; look at the example, nothing is to be done";
+    /// A record's row is not in the snapshot any more.
+    RowVanished = "row_vanished",
+        "该行已从全量数据中消失；请核对是否注销或误删，需要时在映射中配置 vanished.event", "the row is not in the snapshot any more; see whether it ended or was deleted by mistake, and configure vanished.event if it is to become an event";
+    /// So much vanished from a snapshot that it is not believed.
+    TooManyVanished = "too_many_vanished",
+        "全量数据比上次明显减少，未作消失处理；请核对导出是否完整，确属减少时提高 vanished.limit_percent", "the snapshot is much smaller than the last one, so nothing was taken as vanished; see whether the export is whole, and if it is, raise vanished.limit_percent";
+    /// Rows that cannot be read keep vanished rows from becoming events.
+    VanishedDoubtful = "vanished_doubtful",
+        "有行无法识别，消失的行未转为事件；请先改正无法识别的行", "rows could not be read, so vanished ones did not become events; correct those rows first";
     /// The file was done before, under the same mapping.
     AlreadyDone = "already_done",
         "内容相同的文件已处理过；无需再放", "a file of the same content was processed before; nothing to do";

@@ -12,9 +12,9 @@ use crate::{
     clock::Chance,
     config::{Config, SourceConfig},
     keys::Directory,
-    mapping::{Mapped, Mapper},
+    mapping::{Changes, Mapped, Mapper},
     problem::{Reason, RowProblem},
-    runner::{self, Error, mapper},
+    runner::{self, Error, mappers},
     sealing,
     source::{self, Item, Next, RowsError, Source, Unit, file::waiting_names},
     spool::{ProblemRow, Spool},
@@ -29,6 +29,8 @@ pub struct FileReport {
     pub file: String,
     /// Rows read.
     pub rows: u64,
+    /// Rows that are no records by the mapping's condition.
+    pub skipped: u64,
     /// Rows mapped.
     pub mapped: u64,
     /// Rows that the hub would take as well: mapped, and right by the record type's schema, identifiers and rules.
@@ -46,8 +48,7 @@ pub async fn check(config: &Config, now_second: i64) -> Result<Vec<FileReport>, 
     config.verify()?;
     let catalogue = Catalogue::builtin()?;
     let mut reports = Vec::new();
-    for source_config in &config.sources {
-        let mapper = mapper(&catalogue, source_config)?;
+    for (source_config, mapper) in config.sources.iter().zip(mappers(&catalogue, config)?) {
         let of = catalogue.record_type(mapper.record_type());
         let of = of.ok_or_else(|| sealing::Error::UnknownType(mapper.record_type().to_owned()))?;
         for mut source in sources(source_config)? {
@@ -93,13 +94,16 @@ async fn rows(
     report: &mut FileReport,
 ) -> Result<(), RowsError> {
     let mut rows = source.rows(unit, mapper.columns()).await?;
+    let mut changes = Changes::default();
     while let Some(item) = rows.next().await? {
         report.rows += 1;
         match item {
             Item::Bad(problem) => report.problems.push(problem.in_file(&unit.name)),
+            Item::Row(row) if !mapper.is_record(&row) => report.skipped += 1,
             Item::Row(row) => match mapper.map(&row) {
                 Ok(mapped) => {
                     report.mapped += 1;
+                    changes.add(mapped.line, &mapped.changed);
                     let problems = content_problems(of, &mapped, now_second);
                     report.valid += u64::from(problems.iter().all(|problem| problem.note));
                     report.problems.extend(problems.into_iter().map(|problem| problem.in_file(&unit.name)));
@@ -110,6 +114,7 @@ async fn rows(
             },
         }
     }
+    report.problems.extend(changes.notes().into_iter().map(|note| note.in_file(&unit.name)));
     Ok(())
 }
 

@@ -90,6 +90,8 @@ fn faults(faults: &[Fault]) -> String {
 pub struct Summary {
     /// Rows read.
     pub rows: u64,
+    /// Rows that are no records by the mapping's condition.
+    pub skipped: u64,
     /// Rows mapped to a record.
     pub mapped: u64,
     /// Receipts.
@@ -122,11 +124,20 @@ struct Adapter {
     _lock: std::fs::File,
 }
 
-/// The mapper of a source.
-pub(crate) fn mapper(catalogue: &Catalogue, source: &SourceConfig) -> Result<Mapper, Error> {
-    let name = &source.mapping.record_type;
-    let of = catalogue.record_type(name).ok_or_else(|| sealing::Error::UnknownType(name.clone()))?;
-    Mapper::new(&source.mapping, of).map_err(Error::Mapping)
+/// The mappers of all sources.
+///
+/// # Errors
+/// All that is wrong with any mapping, or with the declared coverage.
+pub(crate) fn mappers(catalogue: &Catalogue, config: &Config) -> Result<Vec<Mapper>, Error> {
+    let mut faults = crate::coverage::faults(config);
+    let mut mappers = Vec::new();
+    for source in &config.sources {
+        match Mapper::new(&source.mapping, catalogue) {
+            Ok(mapper) => mappers.push(mapper),
+            Err(found) => faults.extend(found),
+        }
+    }
+    if faults.is_empty() { Ok(mappers) } else { Err(Error::Mapping(faults)) }
 }
 
 /// The source that a configuration describes.
@@ -159,8 +170,7 @@ impl Adapter {
         let sealer = Arc::new(Sealer::new(names, keys.sealing, &keys.secret, catalogue.clone(), chance.clone())?);
         let intake = Intake { spool, sealer, clock: surroundings.clock.clone() };
         let mut feeds = Vec::new();
-        for source_config in &config.sources {
-            let mapper = mapper(&catalogue, source_config)?;
+        for (source_config, mapper) in config.sources.iter().zip(mappers(&catalogue, &config)?) {
             let limits = config.limits.clone();
             let progress = surroundings.progress.clone();
             let (source, poll) = (source(source_config), source_config.poll());
@@ -284,6 +294,7 @@ impl Adapter {
         }
         Ok(Summary {
             rows: fed.rows,
+            skipped: fed.skipped,
             mapped: fed.mapped,
             published: tally.published,
             rejected: tally.rejected,

@@ -4,9 +4,11 @@
 //! - this module: opening, facts, units
 //! - `records`: where each record stands, here and at the hub
 //! - `submissions`: sealed versions from `ready` to `released`
+//! - `presence`: which records a whole snapshot held
 //! - `problems`: what is wrong with which line
 //! - `vault`: the encryption
 
+mod presence;
 mod problems;
 mod records;
 mod submissions;
@@ -20,6 +22,7 @@ use sqlx::{
 };
 use tokio::sync::Notify;
 
+pub use presence::{Snapshot, Vanished};
 pub use problems::ProblemRow;
 pub use records::{Record, Standing};
 pub use submissions::{Counts, Ended, NewSubmission, Origin, Outgoing, Pending};

@@ -152,12 +152,12 @@ async fn check(config: &Config) -> Result<Report, Failure> {
         .iter()
         .map(|report| {
             json!({
-                "source": report.source, "file": report.file, "rows": report.rows, "mapped": report.mapped,
-                "valid": report.valid, "problems": rows(&report.problems),
+                "source": report.source, "file": report.file, "rows": report.rows, "skipped": report.skipped,
+                "mapped": report.mapped, "valid": report.valid, "problems": rows(&report.problems),
             })
         })
         .collect();
-    let mut table = listing(&["source", "file", "rows", "mapped", "valid"], &files);
+    let mut table = listing(&["source", "file", "rows", "skipped", "mapped", "valid"], &files);
     let all: Vec<Value> = reports.iter().flat_map(|report| rows(&report.problems)).collect();
     if !all.is_empty() {
         table.push_str(&format!("\n{}", listing(&COLUMNS, &all)));
@@ -181,7 +181,7 @@ async fn run_once(config: Config) -> Result<Report, Failure> {
 fn told(summary: &Summary) -> Report {
     let rows: Vec<Value> = summary.problems.iter().map(|problem| row(&problem.problem)).collect();
     let mut counts = json!({
-        "rows": summary.rows, "mapped": summary.mapped, "published": summary.published, "rejected": summary.rejected,
+        "rows": summary.rows, "skipped": summary.skipped, "mapped": summary.mapped, "published": summary.published, "rejected": summary.rejected,
         "indexed": summary.indexed, "duplicate": summary.duplicate, "quarantined": summary.quarantined,
         "held": summary.held,
     });

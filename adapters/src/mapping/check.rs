@@ -1,12 +1,12 @@
 //! A declaration against its record type, before a single row is read.
 
 use weft_record::{
-    catalogue::{Definition, FieldRule, RecordType, ValidityRule},
+    catalogue::{Catalogue, Definition, RecordType, ValidityRule},
     identifier::Scheme,
     status::{self, Event, Status},
 };
 
-use super::{Holders, Kind, Mapping, Value};
+use super::{Condition, Holders, Kind, Mapping, Value, named, shape};
 
 /// What is wrong with a mapping: where, and what.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +32,20 @@ impl Faults<'_> {
     }
 }
 
+/// A mapping with its dialects and tables in place of their names, and what is wrong with the names.
+pub(super) fn resolved(mapping: &Mapping, catalogue: &Catalogue) -> (Mapping, Vec<Fault>) {
+    let (resolved, found) = named::resolve(mapping, catalogue);
+    let mut faults = Faults { record_type: &mapping.record_type, found: Vec::new() };
+    if catalogue.record_type(&mapping.record_type).is_none() {
+        let known: Vec<&str> = catalogue.record_types().map(|of| of.definition.name.as_str()).collect();
+        faults.add("record_type", format!("there is no such record type; there are {}", known.join(", ")));
+    }
+    for (at, what) in found {
+        faults.add(at, what);
+    }
+    (resolved, faults.found)
+}
+
 /// All that is wrong with `mapping`; empty when it can be used.
 pub(super) fn check(mapping: &Mapping, record_type: &RecordType) -> Vec<Fault> {
     let definition = &record_type.definition;
@@ -41,10 +55,11 @@ pub(super) fn check(mapping: &Mapping, record_type: &RecordType) -> Vec<Fault> {
         origin(&mut faults, &at, value);
         match definition.fields.get(name) {
             None => faults.add(at, "the record type has no such field"),
-            Some(field) if field.rule == Some(FieldRule::Date) && value.kind != Kind::Date => {
-                faults.add(at, "the field is a date: kind = \"date\"");
+            Some(field) => {
+                for what in shape::faults(field, record_type.field_schema(name), value) {
+                    faults.add(at.clone(), what);
+                }
             }
-            Some(_) => {}
         }
     }
     for name in record_type.required_fields().filter(|name| !mapping.fields.contains_key(*name)) {
@@ -56,10 +71,30 @@ pub(super) fn check(mapping: &Mapping, record_type: &RecordType) -> Vec<Fault> {
     if mapping.order.as_ref().is_some_and(|order| order.column.trim().is_empty()) {
         faults.add("order.column", "is empty");
     }
+    if let Some(when) = &mapping.when {
+        condition(&mut faults, "when", when);
+    }
+    if let Some(vanished) = &mapping.vanished {
+        if vanished.event.is_some_and(|event| !event.takes_away() || !definition.events.contains(&event)) {
+            faults.add("vanished.event", "an event of this record type that takes away, such as cancel or suspend");
+        }
+        if vanished.limit_percent > 100 {
+            faults.add("vanished.limit_percent", "0 to 100");
+        }
+    }
     validity(&mut faults, mapping, definition);
     status_column(&mut faults, mapping, definition);
     holders(&mut faults, mapping, definition);
     faults.found
+}
+
+fn condition(faults: &mut Faults<'_>, at: &str, when: &Condition) {
+    if when.column.trim().is_empty() {
+        faults.add(at, "the condition names no column");
+    }
+    if when.is.is_empty() == when.is_not.is_empty() {
+        faults.add(at, "give exactly one of is, is_not");
+    }
 }
 
 fn origin(faults: &mut Faults<'_>, at: &str, value: &Value) {
@@ -74,11 +109,22 @@ fn origin(faults: &mut Faults<'_>, at: &str, value: &Value) {
     if value.otherwise.is_some() && value.dictionary.is_empty() {
         faults.add(at, "otherwise needs a dictionary");
     }
+    if let Some(when) = &value.when {
+        condition(faults, at, when);
+    }
+    if value.money.is_some() && (value.shift != 0 || !value.units.is_empty()) {
+        faults.add(at, "money reads the units itself: leave out shift and units");
+    }
+    if value.bare.is_some() && value.money.is_none() {
+        faults.add(at, "bare goes with money");
+    }
     if value.shift > 12 {
         faults.add(at, "shift is at most 12");
     }
     for (given, name, kind) in [
         (!value.open_end.is_empty(), "open_end", Kind::Date),
+        (value.serial.is_some(), "serial", Kind::Date),
+        (value.money.is_some(), "money", Kind::Decimal),
         (!value.units.is_empty(), "units", Kind::Decimal),
         (value.shift != 0, "shift", Kind::Decimal),
         (value.separators.is_some(), "separators", Kind::List),
@@ -123,21 +169,31 @@ fn status_column(faults: &mut Faults<'_>, mapping: &Mapping, definition: &Defini
         if column.empty.as_ref().is_some_and(|word| !known(word)) {
             faults.add("status.empty", "is not in the dictionary");
         }
-        used.extend(column.events.values());
-        used.extend(column.statuses.values().filter(|&&status| status != Status::Valid).flat_map(|&status| {
-            Event::ALL
-                .into_iter()
-                .find(|&event| status::allowed_statuses(event).first() == Some(&status) && leads(event))
-        }));
+        // A shared table may know more than the type has: a row that has it is told.
+        if column.code_table.is_none() && column.dialect.is_none() {
+            used.extend(column.events.values());
+            used.extend(column.statuses.values().filter_map(|&status| leading_to(status)));
+        }
+    }
+    if let Some(column) = &mapping.event {
+        if column.column.trim().is_empty() {
+            faults.add("event.column", "is empty");
+        }
+        if column.events.is_empty() {
+            faults.add("event", "give events, or a code_table of them");
+        }
+        used.extend(column.events.values().filter(|_| column.code_table.is_none()));
     }
     for event in used.iter().filter(|event| !definition.events.contains(event)) {
         faults.add("status", format!("this record type has no event {event}"));
     }
 }
 
-/// Whether an event is what leads to a status, not one that a record of that status may also have.
-fn leads(event: Event) -> bool {
-    event.takes_away() || event == Event::TransferOut
+/// The event that leads to a status, not one that a record of that status may also have.
+fn leading_to(status: Status) -> Option<Event> {
+    let leads = |event: &Event| event.takes_away() || *event == Event::TransferOut;
+    let to = |event: &Event| status::allowed_statuses(*event).first() == Some(&status);
+    Event::ALL.into_iter().find(|event| status != Status::Valid && leads(event) && to(event))
 }
 
 fn holders(faults: &mut Faults<'_>, mapping: &Mapping, definition: &Definition) {
@@ -173,6 +229,8 @@ fn holders(faults: &mut Faults<'_>, mapping: &Mapping, definition: &Definition) 
 
 fn schemes(holder: &Holders) -> Vec<&str> {
     let fixed = holder.scheme.iter().map(String::as_str);
-    let from = holder.scheme_from.iter().flat_map(|value| value.dictionary.values().map(String::as_str));
+    // A shared table may know more kinds than the type admits: a row that has one is told by the hub's door.
+    let own = holder.scheme_from.iter().filter(|value| value.dialect.is_none() && value.code_table.is_none());
+    let from = own.flat_map(|value| value.dictionary.values().map(String::as_str));
     fixed.chain(from).collect()
 }

@@ -18,6 +18,14 @@ pub struct Draft {
     pub intent: Intent,
 }
 
+impl Draft {
+    /// An event that needs no content: what it takes away keeps what it said.
+    #[must_use]
+    pub fn without_content(intent: Intent) -> Self {
+        Self { valid_from: None, valid_until: None, holders: Vec::new(), fields: serde_json::Map::new(), intent }
+    }
+}
+
 /// One holder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HolderDraft {

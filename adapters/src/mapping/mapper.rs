@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 use weft_record::{
-    catalogue::{FieldRule, RecordType, Sensitivity},
+    catalogue::{Catalogue, FieldRule, RecordType, Sensitivity},
     identifier,
 };
 
 use super::{
-    Draft, Fault, Intent, Mapping, OrderKind, StatusColumn, check, holders::HolderReader, order, value::Reader,
+    Changed, Draft, Fault, Mapping, OrderKind, Vanished, check, holders::HolderReader, intent::IntentReader, order,
+    value::Reader, when::When,
 };
 use crate::{
     problem::{Reason, RowProblem},
@@ -28,8 +29,10 @@ pub struct Mapper {
     valid_from: Option<Reader>,
     valid_until: Option<Reader>,
     holders: Vec<HolderReader>,
-    status: Option<(usize, StatusColumn)>,
+    intent: IntentReader,
     order: Option<(usize, String, OrderKind)>,
+    when: Option<When>,
+    vanished: Vanished,
 }
 
 #[derive(Clone, Debug)]
@@ -60,6 +63,8 @@ pub struct Mapped {
     pub order: Option<i64>,
     /// What it says.
     pub draft: Draft,
+    /// The cells that are not in the record as they stood in the source.
+    pub changed: Vec<Changed>,
 }
 
 /// The columns that a mapping needs, each once.
@@ -82,12 +87,16 @@ impl Mapper {
     ///
     /// # Errors
     /// All that is wrong with the mapping.
-    pub fn new(mapping: &Mapping, record_type: &RecordType) -> Result<Self, Vec<Fault>> {
-        let faults = check::check(mapping, record_type);
+    pub fn new(mapping: &Mapping, catalogue: &Catalogue) -> Result<Self, Vec<Fault>> {
+        let (mapping, mut faults) = check::resolved(mapping, catalogue);
+        let Some(record_type) = catalogue.record_type(&mapping.record_type) else { return Err(faults) };
+        faults.extend(check::check(&mapping, record_type));
+        if faults.is_empty() { Ok(Self::bind(&mapping, record_type)) } else { Err(faults) }
+    }
+
+    /// Binds a mapping without faults and without names.
+    fn bind(mapping: &Mapping, record_type: &RecordType) -> Self {
         let definition = &record_type.definition;
-        if !faults.is_empty() {
-            return Err(faults);
-        }
         let mut columns = Columns::default();
         let mut fields = BTreeMap::new();
         for (name, spec) in &mapping.fields {
@@ -106,9 +115,11 @@ impl Mapper {
         let (valid_from, valid_until) = (date(&mapping.valid_from), date(&mapping.valid_until));
         let bind_holder = |holder| HolderReader::bind(holder, |heading| columns.index(heading));
         let holders = mapping.holders.iter().map(bind_holder).collect();
-        let status = mapping.status.as_ref().map(|spec| (columns.index(&spec.column), spec.clone()));
+        let bind_intent = |heading: &str| columns.index(heading);
+        let intent = IntentReader::bind(mapping.status.as_ref(), mapping.event.as_ref(), bind_intent);
         let order = mapping.order.as_ref().map(|spec| (columns.index(&spec.column), spec.column.clone(), spec.kind));
-        Ok(Self {
+        let when = mapping.when.as_ref().map(|when| When::bind(when, |heading| columns.index(heading)));
+        Self {
             record_type: mapping.record_type.clone(),
             digest: mapping.digest(),
             columns: columns.0,
@@ -117,9 +128,11 @@ impl Mapper {
             valid_from,
             valid_until,
             holders,
-            status,
+            intent,
             order,
-        })
+            when,
+            vanished: mapping.vanished.clone().unwrap_or_default(),
+        }
     }
 
     /// The record type.
@@ -137,6 +150,16 @@ impl Mapper {
         &self.columns
     }
 
+    /// Whether a row is a record at all, by the mapping's condition.
+    pub fn is_record(&self, row: &Row) -> bool {
+        self.when.as_ref().is_none_or(|when| when.holds(row))
+    }
+
+    /// What a row that vanished means.
+    pub fn vanished(&self) -> &Vanished {
+        &self.vanished
+    }
+
     /// Which record the row is about, and where among its versions it stands; nothing where that cannot be read,
     /// which `map` then tells.
     pub fn place(&self, row: &Row) -> Option<(Vec<String>, Option<i64>)> {
@@ -152,23 +175,33 @@ impl Mapper {
     pub fn map(&self, row: &Row) -> Result<Mapped, Vec<RowProblem>> {
         let mut problems = Vec::new();
         let mut fields = serde_json::Map::new();
+        let mut changed = Vec::new();
         let natural_key = self.key(row, &mut problems);
         for (name, field) in &self.fields {
             match field.read(row) {
-                Ok(Some(value)) => drop(fields.insert(name.clone(), value)),
+                Ok(Some(value)) => {
+                    changed.extend(field.reader.changed(row, &value));
+                    fields.insert(name.clone(), value);
+                }
                 Ok(None) => {}
                 // The key's problems are told already.
                 Err(_) if self.natural_key.contains(name) => {}
                 Err(problem) => problems.push(*problem),
             }
         }
-        let mut day = |reader: &Option<Reader>| match reader.as_ref().map(|reader| reader.read(row)) {
-            Some(Ok(Some(Json::String(day)))) => Some(day),
-            Some(Err(problem)) => {
-                problems.push(*problem);
-                None
+        let mut day = |reader: &Option<Reader>| {
+            let reader = reader.as_ref()?;
+            match reader.read(row) {
+                Ok(Some(value)) => {
+                    changed.extend(reader.changed(row, &value));
+                    value.as_str().map(str::to_owned)
+                }
+                Ok(None) => None,
+                Err(problem) => {
+                    problems.push(*problem);
+                    None
+                }
             }
-            Some(Ok(_)) | None => None,
         };
         let (valid_from, valid_until) = (day(&self.valid_from), day(&self.valid_until));
         let mut holders = Vec::new();
@@ -178,15 +211,17 @@ impl Mapper {
                 Err(problem) => problems.push(*problem),
             }
         }
-        let intent = self.intent(row).map_err(|problem| problems.push(*problem));
+        let intent = self.intent.read(row).map_err(|problem| problems.push(*problem));
         let order = self.order(row).map_err(|problem| problems.push(*problem));
         // The same cell may serve two values: it is one problem.
         let mut told = std::collections::HashSet::new();
         problems.retain(|problem| told.insert((problem.column.clone(), problem.reason)));
+        let mut seen = std::collections::HashSet::new();
+        changed.retain(|one: &Changed| seen.insert(one.column.clone()));
         match (natural_key, intent, order, problems.is_empty()) {
             (Some(natural_key), Ok(intent), Ok(order), true) => {
                 let draft = Draft { valid_from, valid_until, holders, fields, intent };
-                Ok(Mapped { line: row.line, natural_key, order, draft })
+                Ok(Mapped { line: row.line, natural_key, order, draft, changed })
             }
             _ => Err(problems),
         }
@@ -213,19 +248,5 @@ impl Mapper {
         let problem =
             |reason| Box::new(RowProblem::new(row.line, column.clone(), reason).value(text::trim(cell), false));
         order::parse(*kind, cell).map(Some).map_err(problem)
-    }
-
-    fn intent(&self, row: &Row) -> Result<Intent, Box<RowProblem>> {
-        let Some((at, spec)) = &self.status else { return Ok(Intent::Is(weft_record::status::Status::Valid)) };
-        let cell = text::heading(&row.cells[*at]);
-        let word = if cell.is_empty() { spec.empty.as_deref().unwrap_or_default() } else { cell.as_str() };
-        let is = |key: &String| text::heading(key) == text::heading(word);
-        if let Some((_, status)) = spec.statuses.iter().find(|(key, _)| is(key)) {
-            return Ok(Intent::Is(*status));
-        }
-        if let Some((_, event)) = spec.events.iter().find(|(key, _)| is(key)) {
-            return Ok(Intent::Happened(*event));
-        }
-        Err(Box::new(RowProblem::new(row.line, spec.column.clone(), Reason::NotInDictionary).value(word, false)))
     }
 }

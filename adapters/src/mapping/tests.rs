@@ -22,7 +22,7 @@ fn mapping(department: &str, source: usize) -> Mapping {
 }
 
 fn mapper(mapping: &Mapping) -> Result<Mapper, Vec<Fault>> {
-    Mapper::new(mapping, catalogue().record_type(&mapping.record_type).unwrap())
+    Mapper::new(mapping, catalogue())
 }
 
 fn row(mapper: &Mapper, cells: &[(&str, &str)]) -> Row {
@@ -200,4 +200,181 @@ fn the_digest_of_a_mapping_changes_with_it() {
     assert_eq!(first.digest(), second.digest());
     second.order = None;
     assert_ne!(first.digest(), second.digest());
+}
+
+/// The business licence under the headings of GB/T 36903, with codes instead of words.
+const BY_NAME: &str = r#"
+record_type = "business-licence"
+when = { column = "记录类型", is_not = ["合计", ""] }
+valid_from = { dialect = "gbt36903", kind = "date" }
+valid_until = { dialect = "gbt36903", kind = "date" }
+status = { dialect = "gbt36903" }
+[[holders]]
+role = "licensee"
+scheme_from = { dialect = "gbt36903" }
+value = { dialect = "gbt36903" }
+name = { dialect = "gbt36903" }
+[fields]
+certificateName = { constant = "营业执照" }
+certificateTypeCode = { constant = "11100000MB0143028R001" }
+certificateNumber = { dialect = "gbt36903" }
+issuingAuthorityName = { dialect = "gbt36903" }
+issuingAuthorityCode = { dialect = "gbt36903" }
+issuedDate = { dialect = "gbt36903", kind = "date", serial = "1900" }
+uscc = { dialect = "gbt36903", column = "CZZTDM" }
+name = { column = "CZZT" }
+entityType = { column = "类型" }
+legalRep = { column = "法人", when = { column = "类型", is = ["有限责任公司"] }, default = "无" }
+capital = { column = "资本", kind = "decimal", money = "万元", bare = "元" }
+capitalCurrency = { column = "币", code_table = "currency-words", dictionary = { "本币" = "CNY" } }
+established = { column = "成立", kind = "date" }
+address = { column = "住所" }
+scope = { column = "范围" }
+"#;
+
+fn by_name() -> Mapping {
+    // A dialect gives the column of what it names alone: the holder's number stands under a name of its own here.
+    toml::from_str(
+        &BY_NAME.replace("uscc = { dialect = \"gbt36903\", column = \"CZZTDM\" }", "uscc = { column = \"CZZTDM\" }"),
+    )
+    .unwrap()
+}
+
+const NAMED: [(&str, &str); 18] = [
+    ("记录类型", "登记"),
+    ("ZZYXQQSRQ", "2018-12-12T16:00:00Z"),
+    ("ZZYXQJZRQ", ""),
+    ("ZZZT", "2"),
+    ("CZZT", "高青示例商贸有限公司"),
+    ("CZZTDM", "91370322MAYY000184"),
+    ("CZZTDMLXDM", "001"),
+    ("ZZBH", "91370322MAYY000184"),
+    ("ZZBFJG", "高青县市场监督管理局"),
+    ("ZZBFJGDM", "11370322YY0000044B"),
+    ("ZZBFRQ", "43447"),
+    ("类型", "有限责任公司"),
+    ("法人", "张示例"),
+    ("资本", "50万元"),
+    ("币", "人民币"),
+    ("成立", "2018-06-12 09:30:00"),
+    ("住所", "高青县示例路1号"),
+    ("范围", "日用百货销售。"),
+];
+
+#[test]
+fn names_of_dialects_and_tables_stand_for_columns_and_dictionaries() {
+    let mapper = mapper(&by_name()).unwrap_or_else(|faults| panic!("{faults:?}"));
+    let mapped = mapper.map(&row(&mapper, &NAMED)).unwrap();
+    let draft = mapped.draft;
+    assert_eq!(draft.intent, Intent::Is(Status::Cancelled));
+    assert_eq!((draft.holders[0].scheme.as_str(), draft.holders[0].value.as_str()), ("uscc", "91370322MAYY000184"));
+    assert_eq!(draft.valid_from.as_deref(), Some("2018-12-13"), "midnight in China, written in UTC");
+    for (field, expected) in [
+        ("issuedDate", "2018-12-13"),
+        ("established", "2018-06-12"),
+        ("capital", "50"),
+        ("capitalCurrency", "CNY"),
+        ("legalRep", "张示例"),
+        ("issuingAuthorityCode", "11370322YY0000044B"),
+    ] {
+        assert_eq!(draft.fields[field], expected, "{field}");
+    }
+    let mut told: Vec<(String, How)> =
+        mapped.changed.iter().map(|changed| (changed.column.to_string(), changed.how)).collect();
+    told.sort();
+    let expected = [("ZZBFRQ", How::Serial), ("ZZYXQQSRQ", How::Zone), ("成立", How::Time), ("资本", How::NumberForm)];
+    assert_eq!(told, expected.map(|(column, how)| (column.to_owned(), how)), "the day in another zone is told");
+    let zone = mapped.changed.iter().find(|changed| changed.how == How::Zone).unwrap();
+    assert_eq!(zone.shown, "2018-12-12T16:00:00Z → 2018-12-13");
+}
+
+#[test]
+fn conditions_pass_rows_over_and_leave_values_out() {
+    let mapper = mapper(&by_name()).unwrap();
+    let with = |changes: &[(&'static str, &'static str)]| {
+        let mut cells = NAMED.to_vec();
+        for (column, cell) in changes {
+            cells.iter_mut().find(|(heading, _)| heading == column).unwrap().1 = cell;
+        }
+        row(&mapper, &cells)
+    };
+    assert!(mapper.is_record(&with(&[])));
+    assert!(!mapper.is_record(&with(&[("记录类型", " 合计 ")])) && !mapper.is_record(&with(&[("记录类型", "")])));
+    let mapped = mapper.map(&with(&[("类型", "个体工商户"), ("资本", "500000"), ("币", "本币")])).unwrap();
+    assert!(!mapped.draft.fields.contains_key("legalRep"));
+    assert_eq!(
+        (&mapped.draft.fields["capital"], &mapped.draft.fields["capitalCurrency"]),
+        (&"50".into(), &"CNY".into())
+    );
+    let problems = mapper.map(&with(&[("ZZZT", "3"), ("币", "贝壳"), ("CZZTDMLXDM", "777")])).unwrap_err();
+    assert_eq!(problems.iter().filter(|problem| problem.reason == Reason::NotInDictionary).count(), 3, "{problems:?}");
+}
+
+#[test]
+fn events_come_from_their_column_where_they_fit_the_status() {
+    let mut spec = by_name();
+    spec.status =
+        Some(StatusColumn { column: "状态".into(), code_table: Some("status-mohurd".into()), ..Default::default() });
+    let event = EventColumn { column: "操作".into(), code_table: Some("events-mohurd".into()), ..Default::default() };
+    spec.event = Some(event);
+    let mapper = mapper(&spec).unwrap_or_else(|faults| panic!("{faults:?}"));
+    let intent = |status, event| {
+        let mut cells = NAMED.to_vec();
+        cells.extend([("状态", status), ("操作", event)]);
+        mapper.map(&row(&mapper, &cells)).map(|mapped| mapped.draft.intent).map_err(|problems| problems[0].reason)
+    };
+    for (status, event, expected) in [
+        ("01", "01", Ok(Intent::Happened(Event::Issue))),
+        ("01", "09", Ok(Intent::Happened(Event::Change))),
+        ("有效", "变更", Ok(Intent::Happened(Event::Change))),
+        ("07", "05", Ok(Intent::Is(Status::Revoked))),
+        ("04", "09", Ok(Intent::Is(Status::Cancelled))),
+        ("05", "", Ok(Intent::Is(Status::Valid))),
+        ("02", "03", Ok(Intent::Happened(Event::Suspend))),
+        ("77", "01", Err(Reason::NotInDictionary)),
+        ("01", "77", Err(Reason::NotInDictionary)),
+    ] {
+        assert_eq!(intent(status, event), expected, "{status} {event}");
+    }
+}
+
+#[test]
+fn every_fault_of_the_wider_declarations_is_told() {
+    let mut wrong = by_name();
+    let value = |text: &str| toml::from_str::<BTreeMap<String, Value>>(text).unwrap().remove("v").unwrap();
+    wrong.when = Some(Condition { column: "x".into(), ..Condition::default() });
+    wrong.vanished = Some(Vanished { event: Some(Event::Change), limit_percent: 101 });
+    wrong.status = Some(StatusColumn { column: "s".into(), code_table: Some("nonsense".into()), ..Default::default() });
+    for (field, text) in [
+        ("certificateNumber", "v = { dialect = \"klingon\" }"),
+        ("address", "v = { dialect = \"gbt36903\" }"),
+        ("entityType", "v = { column = \"类型\", dictionary = { \"1\" = \"公司\" } }"),
+        ("abnormal", "v = { column = \"异常\" }"),
+        ("capital", "v = { column = \"资本\", kind = \"decimal\", money = \"万元\", shift = 4 }"),
+        ("established", "v = { column = \"成立\", kind = \"date\", money = \"元\" }"),
+        ("scope", "v = { column = \"范围\", serial = \"1904\" }"),
+        ("certificateName", "v = { constant = \"执照\" }"),
+    ] {
+        wrong.fields.insert(field.into(), value(text));
+    }
+    let faults = mapper(&wrong).unwrap_err();
+    let told = faults.iter().map(|fault| format!("{}: {}\n", fault.at, fault.what)).collect::<String>();
+    for expected in [
+        "when: give exactly one of is, is_not",
+        "vanished.event: an event of this record type that takes away",
+        "vanished.limit_percent: 0 to 100",
+        "status: there is no code table nonsense",
+        "fields.certificateNumber: there is no dialect klingon",
+        "fields.address: the dialect gbt36903 says nothing of it",
+        "fields.entityType: 公司 is not among the values of the field",
+        "fields.abnormal: the field is a boolean",
+        "fields.capital: money reads the units itself",
+        "fields.established: money is for another kind of value",
+        "fields.scope: serial is for another kind of value",
+        "fields.certificateName: 执照 is not among the values",
+    ] {
+        assert!(told.contains(expected), "{expected} is not in\n{told}");
+    }
+    wrong.record_type = "passport".into();
+    assert!(mapper(&wrong).unwrap_err().iter().any(|fault| fault.at == "record_type"));
 }

@@ -1,8 +1,14 @@
 //! One value of a row: its cells, taken and read as the mapping declares.
 
+use std::sync::Arc;
+
 use serde_json::Value as Json;
 
-use super::{Kind, Value, date};
+use super::{
+    Changed, How, Kind, Value, date,
+    number::{decimal, integer, money},
+    when::When,
+};
 use crate::{
     problem::{Reason, RowProblem},
     source::Row,
@@ -20,8 +26,9 @@ pub(super) struct Reader {
     spec: Value,
     /// Where its columns stand among the cells of a row.
     at: Vec<usize>,
+    when: Option<When>,
     /// The heading to name in problems.
-    pub(super) column: String,
+    pub(super) column: Arc<str>,
     fold: bool,
     /// Whether its cells may be shown in problems.
     pub(super) hidden: bool,
@@ -33,7 +40,8 @@ impl Reader {
         let headings: Vec<&String> = spec.column.iter().chain(&spec.columns).collect();
         Self {
             at: headings.iter().map(|heading| index(heading)).collect(),
-            column: headings.first().map(|&heading| heading.clone()).unwrap_or_default(),
+            column: headings.first().map(|&heading| heading.as_str()).unwrap_or_default().into(),
+            when: spec.when.as_ref().map(|when| When::bind(when, &mut index)),
             fold: spec.fold.unwrap_or(identifier || !matches!(spec.kind, Kind::Text | Kind::List)),
             hidden,
             spec: spec.clone(),
@@ -43,12 +51,15 @@ impl Reader {
     /// A problem with this value.
     pub(super) fn problem(&self, row: &Row, reason: Reason) -> Box<RowProblem> {
         let cell = self.at.first().map_or("", |&at| row.cells[at].as_str());
-        Box::new(RowProblem::new(row.line, self.column.clone(), reason).value(text::trim(cell), self.hidden))
+        Box::new(RowProblem::new(row.line, &*self.column, reason).value(text::trim(cell), self.hidden))
     }
 
     /// The text before it is read as its kind; nothing where the cell is empty.
     pub(super) fn text(&self, row: &Row) -> Option<String> {
         let spec = &self.spec;
+        if self.when.as_ref().is_some_and(|when| !when.holds(row)) {
+            return None;
+        }
         if let Some(constant) = &spec.constant {
             return Some(constant.clone());
         }
@@ -103,15 +114,64 @@ impl Reader {
         let text = self.look_up(text)?;
         Ok(Some(match spec.kind {
             Kind::Text | Kind::List => Json::String(text),
-            Kind::Date => Json::String(date::parse(&text)?.to_string()),
-            Kind::Decimal => Json::String(decimal(&text, &spec.units, spec.shift).ok_or(Reason::NumberUnreadable)?),
+            Kind::Date => Json::String(date::parse(&text, spec.serial)?.to_string()),
+            Kind::Decimal => Json::String(self.decimal(&text).ok_or(Reason::NumberUnreadable)?),
             Kind::Integer => Json::from(integer(&text).ok_or(Reason::NumberUnreadable)?),
             Kind::Boolean => Json::Bool(self.boolean(&text).ok_or(Reason::NotInDictionary)?),
         }))
     }
 
+    fn decimal(&self, text: &str) -> Option<String> {
+        match self.spec.money {
+            Some(unit) => money(text, unit, self.spec.bare.unwrap_or(unit)),
+            None => decimal(text, &self.spec.units, i32::from(self.spec.shift)),
+        }
+    }
+
+    /// What became of the cell on its way to `value`; nothing where it is as it was, or was translated as declared.
+    pub(super) fn changed(&self, row: &Row, value: &Json) -> Option<Changed> {
+        let [at] = self.at[..] else { return None };
+        let (before, after) = (row.cells[at].as_str(), value.as_str()?);
+        if before == after || !self.spec.dictionary.is_empty() {
+            return None;
+        }
+        let trimmed = text::trim(before);
+        let how = if trimmed.is_empty() {
+            return None;
+        } else if trimmed == after {
+            How::Blanks
+        } else if text::trim(&text::fold_width(before)) == after {
+            How::Width
+        } else {
+            match self.spec.kind {
+                Kind::Date => self.how_dated(trimmed),
+                Kind::Decimal => How::NumberForm,
+                _ => How::Identifier,
+            }
+        };
+        let cut = |text: &str| text.chars().take(60).collect::<String>();
+        let shown = if self.hidden { "****".to_owned() } else { format!("{} → {}", cut(before), cut(after)) };
+        Some(Changed { column: self.column.clone(), how, shown })
+    }
+
+    fn how_dated(&self, cell: &str) -> How {
+        match date::moment(cell) {
+            Ok(moment) if moment.in_china().is_ok_and(|(day, _)| day != moment.day) => How::Zone,
+            Ok(moment) if moment.second.is_some_and(|second| second > 0) => How::Time,
+            Ok(_) => How::DateForm,
+            Err(_) => How::Serial,
+        }
+    }
+
+    /// Whether a text is declared, or known, to mean an open end: as it is written, or as the day that it is.
     fn is_open_end(&self, text: &str) -> bool {
-        OPEN_END.contains(&text) || self.spec.open_end.iter().any(|open| open == text)
+        let day = || date::parse(text, self.spec.serial).ok();
+        OPEN_END.contains(&text)
+            || self
+                .spec
+                .open_end
+                .iter()
+                .any(|open| open == text || date::parse(open, None).is_ok_and(|open| day() == Some(open)))
     }
 
     fn boolean(&self, text: &str) -> Option<bool> {
@@ -130,39 +190,6 @@ impl Reader {
 /// The members of a cell, without blanks around them; empty ones are left out.
 pub(super) fn split<'a>(text: &'a str, separators: &'a str) -> impl Iterator<Item = &'a str> {
     text.split(move |c| separators.contains(c)).map(text::trim).filter(|member| !member.is_empty())
-}
-
-/// `1,234.50 万元` → `1234.5`, moved `shift` places to the right.
-fn decimal(text: &str, units: &[String], shift: u8) -> Option<String> {
-    let mut number = text;
-    for unit in units {
-        number = number.strip_suffix(&text::fold_width(unit)).unwrap_or(number);
-    }
-    let number: String = text::trim(number).chars().filter(|&c| c != ',').collect();
-    let (negative, number) = number.strip_prefix('-').map_or((false, number.as_str()), |rest| (true, rest));
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || whole.len() > 30 || fraction.len() > 30 || !digits(whole) || !digits(fraction) {
-        return None;
-    }
-    let shift = usize::from(shift);
-    let mut fraction = fraction.to_owned();
-    while fraction.len() < shift {
-        fraction.push('0');
-    }
-    let (moved, rest) = fraction.split_at(shift);
-    let whole = format!("{whole}{moved}");
-    let whole = whole.trim_start_matches('0');
-    let rest = rest.trim_end_matches('0');
-    let whole = if whole.is_empty() { "0" } else { whole };
-    let point = if rest.is_empty() { "" } else { "." };
-    let sign = if negative && (whole != "0" || !rest.is_empty()) { "-" } else { "" };
-    Some(format!("{sign}{whole}{point}{rest}"))
-}
-
-fn integer(text: &str) -> Option<i64> {
-    let number: i64 = text.replace(',', "").parse().ok()?;
-    (number.unsigned_abs() < 1 << 53).then_some(number)
 }
 
 #[cfg(test)]
@@ -237,6 +264,10 @@ mod tests {
         assert_eq!(read(column(Kind::Boolean), &["是"]), Ok(Some(Json::from(true))));
         assert_eq!(read(column(Kind::Boolean), &["无"]), Ok(Some(Json::from(false))));
         assert_eq!(read(column(Kind::Boolean), &["也许"]), Err(Reason::NotInDictionary));
+        let open = Value { open_end: vec!["9999-12-31".into()], ..column(Kind::Date) };
+        assert_eq!(read(open.clone(), &["9999/12/31"]), Ok(None));
+        assert_eq!(read(open, &["2030/12/31"]), Ok(Some(Json::from("2030-12-31"))));
+        assert_eq!(read(column(Kind::Date), &["9999/12/31"]), Ok(Some(Json::from("9999-12-31"))), "not by itself");
         let flag = Value { yes: vec!["已抵押".into()], no: vec!["未抵押".into()], ..column(Kind::Boolean) };
         assert_eq!(read(flag.clone(), &["未抵押"]), Ok(Some(Json::from(false))));
         assert_eq!(read(flag, &["是"]), Err(Reason::NotInDictionary));

@@ -8,7 +8,7 @@ use super::{Error, Progress};
 use crate::{
     config::Limits,
     intake::{Intake, Taken},
-    mapping::{Mapped, Mapper},
+    mapping::{Changes, Mapped, Mapper},
     order::{self, Count, Key, Plan, Sequence, Turn},
     problem::{Reason, Refused, RowProblem, report_csv},
     source::{Ending, Item, Next, Row, RowsError, Source, Unit},
@@ -33,6 +33,7 @@ pub(super) struct Feed {
 #[derive(Debug, Default)]
 pub(super) struct Fed {
     pub(super) rows: u64,
+    pub(super) skipped: u64,
     pub(super) mapped: u64,
     pub(super) units: Vec<Digest>,
 }
@@ -40,6 +41,7 @@ pub(super) struct Fed {
 impl Fed {
     pub(super) fn add(&mut self, other: Self) {
         self.rows += other.rows;
+        self.skipped += other.skipped;
         self.mapped += other.mapped;
         self.units.extend(other.units);
     }
@@ -51,7 +53,9 @@ struct Work {
     digest: Digest,
     plan: Plan,
     sequence: Sequence<Mapped>,
+    changes: Changes,
     rows: u64,
+    skipped: u64,
     mapped: u64,
 }
 
@@ -120,6 +124,7 @@ impl Feed {
             match ended {
                 Ok(work) => {
                     fed.rows += work.rows;
+                    fed.skipped += work.skipped;
                     fed.mapped += work.mapped;
                 }
                 // Written to while it was read: it is read again when it rests.
@@ -139,7 +144,9 @@ impl Feed {
             digest,
             plan: Plan::default(),
             sequence: Sequence::default(),
+            changes: Changes::default(),
             rows: 0,
+            skipped: 0,
             mapped: 0,
         };
         if self.intake.spool.unit_done(&digest).await? {
@@ -164,6 +171,11 @@ impl Feed {
             self.chunk(&mut work, chunk).await?;
             self.progress.read(self.source.name(), &unit.name, work.rows, work.mapped);
         }
+        let mut writes = self.intake.spool.begin().await?;
+        for note in work.changes.notes() {
+            self.tell(&mut writes, &work, None, note).await?;
+        }
+        self.intake.spool.commit(writes).await?;
         let now_ms = self.intake.clock.now().as_millisecond();
         let (name, spool) = (self.source.name(), &self.intake.spool);
         spool.finish_unit(name, &digest, &unit.name, work.rows, work.mapped, now_ms).await?;
@@ -203,6 +215,9 @@ impl Feed {
                 return Err(Left::Stopped);
             }
             let Item::Row(row) = item else { continue };
+            if !self.mapper.is_record(&row) {
+                continue;
+            }
             if let Some((natural_key, order)) = self.mapper.place(&row) {
                 each(order::key(&natural_key), order, &row).map_err(Left::Refused)?;
             }
@@ -242,6 +257,10 @@ impl Feed {
     }
 
     async fn row(&self, writes: &mut Writes, work: &mut Work, row: Row) -> Result<(), Left> {
+        if !self.mapper.is_record(&row) {
+            work.skipped += 1;
+            return Ok(());
+        }
         let place = self.mapper.place(&row);
         let record_id = match &place {
             Some((natural_key, _)) => Some(self.intake.sealer.record_id(self.mapper.record_type(), natural_key)?),
@@ -250,6 +269,7 @@ impl Feed {
         let mapped = match self.mapper.map(&row) {
             Ok(mapped) => {
                 work.mapped += 1;
+                work.changes.add(mapped.line, &mapped.changed);
                 Some(mapped)
             }
             Err(problems) => {

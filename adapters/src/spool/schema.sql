@@ -68,3 +68,14 @@ CREATE TABLE IF NOT EXISTS units (
     mapped  INTEGER NOT NULL,
     done_ms INTEGER NOT NULL
 ) STRICT;
+
+-- Which records had a row in the whole snapshots of a source. The generation is the reading that saw it last.
+CREATE TABLE IF NOT EXISTS presence (
+    source      TEXT NOT NULL,     -- never changes
+    record_id   TEXT NOT NULL,     -- never changes
+    generation  INTEGER NOT NULL,  -- counts the readings of snapshots of the source
+    line        INTEGER NOT NULL,  -- where the row stood
+    vanished_ms INTEGER,           -- when it was found to be gone; NULL while it is there
+    PRIMARY KEY (source, record_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS presence_by_generation ON presence (source, generation) WHERE vanished_ms IS NULL;
