@@ -7,7 +7,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{coverage::Coverage, mapping::Mapping, source::file::Wanted};
+use crate::{coverage::Coverage, hours::Hours, mapping::Mapping, source::file::FileConfig};
+
+/// The kinds of source, for messages.
+const KINDS: &str = "[source.file]";
 
 /// The whole of `adapter.toml`. Relative paths are taken from the file's own folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,46 +51,29 @@ impl Default for Limits {
     }
 }
 
-/// One source.
+/// One source: a name, exactly one kind, and how its rows become records.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceConfig {
     /// Its name, unique within the adapter.
     pub name: String,
-    /// What kind of source it is.
-    pub kind: SourceKind,
-    /// The folder where files are dropped. The adapter moves them to `done/` and `failed/` in it.
-    pub folder: PathBuf,
-    /// Which files: `*` for any run of characters, `?` for one.
-    #[serde(default = "all_csv")]
-    pub pattern: String,
-    /// Their encoding.
-    #[serde(default)]
-    pub encoding: Wanted,
-    /// A file is taken when it has not changed for so long, milliseconds.
-    #[serde(default = "default_settle")]
-    pub settle_ms: u64,
-    /// How often the folder is looked at, milliseconds.
+    /// How often it is looked at, milliseconds.
     #[serde(default = "default_poll")]
     pub poll_ms: u64,
+    /// When it may be read, such as `18:00-08:00`, in Asia/Shanghai; outside of these hours it rests. Empty: always.
+    #[serde(default)]
+    pub hours: Vec<String>,
+    /// A watched folder.
+    pub file: Option<FileConfig>,
     /// How its rows become records.
     pub mapping: Mapping,
 }
 
-/// The kinds of source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SourceKind {
-    /// A watched folder of CSV files.
-    File,
-}
-
-fn all_csv() -> String {
-    "*.csv".to_owned()
-}
-
-fn default_settle() -> u64 {
-    2_000
+/// The kind of a source, with its own configuration.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind<'a> {
+    /// A watched folder.
+    File(&'a FileConfig),
 }
 
 fn default_poll() -> u64 {
@@ -95,14 +81,58 @@ fn default_poll() -> u64 {
 }
 
 impl SourceConfig {
-    /// How long a file must have rested.
-    pub fn settle(&self) -> Duration {
-        Duration::from_millis(self.settle_ms)
-    }
-
-    /// How often the folder is looked at.
+    /// How often it is looked at.
     pub fn poll(&self) -> Duration {
         Duration::from_millis(self.poll_ms.max(50))
+    }
+
+    /// When it may be read.
+    ///
+    /// # Errors
+    /// A text is no span of hours.
+    pub fn hours(&self) -> Result<Hours, Error> {
+        Hours::parse(&self.hours, &self.at("hours"))
+    }
+
+    /// Its kind.
+    ///
+    /// # Errors
+    /// None is given, or more than one.
+    pub fn kind(&self) -> Result<Kind<'_>, Error> {
+        let mut given = [self.file.as_ref().map(Kind::File)].into_iter().flatten();
+        match (given.next(), given.next()) {
+            (Some(kind), None) => Ok(kind),
+            _ => Err(wrong(self.at(""), format!("give exactly one of {KINDS}"))),
+        }
+    }
+
+    /// Names one of its keys.
+    fn at(&self, key: &str) -> String {
+        if key.is_empty() { format!("source {}", self.name) } else { format!("source {}: {key}", self.name) }
+    }
+
+    fn root(&mut self, base: &Path) {
+        if let Some(file) = &mut self.file {
+            file.root(base);
+        }
+    }
+
+    fn verify(&self) -> Result<(), Error> {
+        if self.name.is_empty() || self.name.len() > 64 {
+            return Err(wrong(self.at("name"), "1 to 64 characters"));
+        }
+        self.hours()?;
+        match self.kind()? {
+            Kind::File(file) => file.verify(|key| self.at(key)),
+        }
+    }
+
+    /// Whether both would read the same.
+    fn overlaps(&self, other: &Self) -> bool {
+        match (&self.file, &other.file) {
+            (Some(file), Some(other)) => file.overlaps(other),
+            _ => false,
+        }
     }
 }
 
@@ -125,7 +155,7 @@ pub enum Error {
     },
 }
 
-fn wrong(at: impl Into<String>, what: impl Into<String>) -> Error {
+pub(crate) fn wrong(at: impl Into<String>, what: impl Into<String>) -> Error {
     Error::Value { at: at.into(), what: what.into() }
 }
 
@@ -147,7 +177,7 @@ impl Config {
         let mut config: Self = toml::from_str(text)?;
         config.state_dir = base.join(&config.state_dir);
         for source in &mut config.sources {
-            source.folder = base.join(&source.folder);
+            source.root(base);
         }
         config.verify()?;
         Ok(config)
@@ -165,22 +195,13 @@ impl Config {
             return Err(wrong("hub", format!("{endpoint} is not https://name:port")));
         }
         for (index, source) in self.sources.iter().enumerate() {
-            let at = |key: &str| format!("source {}: {key}", source.name);
-            if source.name.is_empty() || source.name.len() > 64 {
-                return Err(wrong(at("name"), "1 to 64 characters"));
+            source.verify()?;
+            let before = &self.sources[..index];
+            if before.iter().any(|other| other.name == source.name) {
+                return Err(wrong(source.at("name"), "stands twice"));
             }
-            if self.sources[..index].iter().any(|other| other.name == source.name) {
-                return Err(wrong(at("name"), "stands twice"));
-            }
-            if source.pattern.contains('/') || source.pattern.contains("..") {
-                return Err(wrong(at("pattern"), "names files of the folder, not paths"));
-            }
-            let overlaps = |other: &Self| {
-                let same = |a: &SourceConfig| a.folder == source.folder && a.pattern == source.pattern;
-                other.sources[..index].iter().any(same)
-            };
-            if overlaps(self) {
-                return Err(wrong(at("pattern"), "another source takes the same files"));
+            if before.iter().any(|other| other.overlaps(source)) {
+                return Err(wrong(source.at(""), "another source reads the same"));
             }
         }
         if self.limits.max_rows == 0 || self.limits.max_waiting == 0 {
@@ -202,7 +223,7 @@ hub = ["https://hub.example:7443"]
 
 [[source]]
 name = "licences"
-kind = "file"
+[source.file]
 folder = "drop"
 
 [source.mapping]
@@ -215,22 +236,37 @@ uscc = { column = "统一社会信用代码" }
     fn paths_are_relative_to_the_file_and_defaults_hold() {
         let config = Config::parse(SMALL, Path::new("/etc/weft")).unwrap();
         assert_eq!(config.state_dir, Path::new("/etc/weft/state"));
-        assert_eq!(config.sources[0].folder, Path::new("/etc/weft/drop"));
-        assert_eq!((config.sources[0].pattern.as_str(), config.sources[0].encoding), ("*.csv", Wanted::Auto));
+        let Kind::File(file) = config.sources[0].kind().unwrap();
+        assert_eq!(*file, FileConfig::new("/etc/weft/drop"));
     }
 
     #[test]
     fn unknown_keys_and_wrong_values_are_named() {
         for (from, to, told) in [
             ("name = \"main\"", "name = \"main\"\nnmae = 1", "nmae"),
-            ("kind = \"file\"", "kind = \"file\"\npatern = \"x\"", "patern"),
+            ("folder = \"drop\"", "folder = \"drop\"\npatern = \"x\"", "patern"),
             ("column =", "colum =", "colum"),
             ("https://hub.example:7443", "http://hub.example", "not https://name:port"),
             ("folder = \"drop\"", "folder = \"drop\"\npattern = \"../*.csv\"", "not paths"),
+            ("name = \"licences\"", "name = \"licences\"\nhours = [\"18-8\"]", "source licences: hours"),
+            ("[source.file]\nfolder = \"drop\"", "", "exactly one of"),
         ] {
             let text = SMALL.replace(from, to);
             let error = Config::parse(&text, Path::new("/")).unwrap_err().to_string();
             assert!(error.contains(told), "{error}");
         }
+    }
+
+    #[test]
+    fn two_sources_have_two_names_and_read_two_things() {
+        let (head, source) = SMALL.split_at(SMALL.find("[[source]]").unwrap());
+        let told = |second: String| {
+            Config::parse(&format!("{head}{source}{second}"), Path::new("/"))
+                .map(drop)
+                .map_err(|error| error.to_string())
+        };
+        assert!(told(source.to_owned()).unwrap_err().contains("stands twice"));
+        assert!(told(source.replace("licences", "more")).unwrap_err().contains("reads the same"));
+        told(source.replace("licences", "more").replace("drop", "other")).unwrap();
     }
 }

@@ -14,14 +14,16 @@
 //! - [`settle`]: what the hub's answers mean for the spool
 //! - [`heads`]: an empty state begins where the hub's heads stand
 //!
-//! Around them: [`config`], [`coverage`] (what a department says that it publishes), [`join`] (how an adapter becomes one), [`keys`] (what lies in the state directory),
-//! [`runner`] (the entry: [`run`], [`run_once`], [`check`], [`problems`]), [`problem`], [`clock`].
+//! Around them: [`config`], [`coverage`] (what a department says that it publishes), [`hours`], [`join`] (how an adapter
+//! becomes one), [`keys`] (what lies in the state directory), [`runner`] (the entry: [`run`], [`run_once`], [`check`],
+//! [`problems`]), [`problem`], [`clock`].
 
 pub mod change;
 pub mod clock;
 pub mod config;
 pub mod coverage;
 pub mod heads;
+pub mod hours;
 pub mod intake;
 pub mod join;
 pub mod keys;

@@ -1,6 +1,6 @@
 //! Looking without publishing: a dry run over what waits in the sources, and the open problems of a state.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use weft_record::{
     catalogue::{Catalogue, RecordType},
@@ -9,14 +9,17 @@ use weft_record::{
 
 use crate::{
     change,
-    clock::Chance,
-    config::{Config, SourceConfig},
+    clock::{Chance, Surroundings},
+    config::{Config, Kind, SourceConfig},
     keys::Directory,
     mapping::{Changes, Mapped, Mapper},
     problem::{Reason, RowProblem},
-    runner::{self, Error, mappers},
+    runner::{Error, mappers},
     sealing,
-    source::{self, Item, Next, RowsError, Source, Unit, file::waiting_names},
+    source::{
+        self, Item, Next, RowsError, Source, Unit,
+        file::{FileConfig, waiting_names},
+    },
     spool::{ProblemRow, Spool},
 };
 
@@ -44,14 +47,15 @@ pub struct FileReport {
 ///
 /// # Errors
 /// The configuration or a mapping is wrong, or a source cannot be read.
-pub async fn check(config: &Config, now_second: i64) -> Result<Vec<FileReport>, Error> {
+pub async fn check(config: &Config, surroundings: &Surroundings) -> Result<Vec<FileReport>, Error> {
     config.verify()?;
     let catalogue = Catalogue::builtin()?;
+    let now_second = surroundings.clock.now().as_second();
     let mut reports = Vec::new();
     for (source_config, mapper) in config.sources.iter().zip(mappers(&catalogue, config)?) {
         let of = catalogue.record_type(mapper.record_type());
         let of = of.ok_or_else(|| sealing::Error::UnknownType(mapper.record_type().to_owned()))?;
-        for mut source in sources(source_config)? {
+        for mut source in sources(source_config, &config.state_dir, surroundings)? {
             let (unit, unreadable) = match source.next().await? {
                 Next::Unit(unit) => (unit, None),
                 Next::Unreadable(unit, refused) => (unit, Some(refused)),
@@ -74,15 +78,24 @@ pub async fn check(config: &Config, now_second: i64) -> Result<Vec<FileReport>, 
     Ok(reports)
 }
 
-/// A source for each file that waits, as it stands: a source offers its first until that is finished, and a dry run
-/// finishes none.
-fn sources(config: &SourceConfig) -> Result<Vec<Box<dyn Source>>, Error> {
-    let names = waiting_names(&config.folder, &config.pattern).map_err(|cause| {
+/// The source; of a folder, one for each file that waits, as it stands: a source offers its first unit until that is
+/// finished, and a dry run finishes none.
+fn sources(
+    config: &SourceConfig,
+    state_dir: &Path,
+    surroundings: &Surroundings,
+) -> Result<Vec<Box<dyn Source>>, Error> {
+    let open = |config: &SourceConfig| source::open(config, state_dir, surroundings).map_err(Error::from);
+    let Kind::File(file) = config.kind()?;
+    let names = waiting_names(&file.folder, &file.pattern).map_err(|cause| {
         let source_name = config.name.clone();
         source::Error { source_name, what: "listing the folder", cause }
     })?;
-    let alone = |name| runner::source(&SourceConfig { pattern: name, settle_ms: 0, ..config.clone() });
-    Ok(names.into_iter().map(alone).collect())
+    let alone = |name| {
+        let file = FileConfig { pattern: name, settle_ms: 0, ..file.clone() };
+        open(&SourceConfig { file: Some(file), ..config.clone() })
+    };
+    names.into_iter().map(alone).collect()
 }
 
 async fn rows(
@@ -96,9 +109,9 @@ async fn rows(
     let mut rows = source.rows(unit, mapper.columns()).await?;
     let mut changes = Changes::default();
     while let Some(item) = rows.next().await? {
-        report.rows += 1;
+        report.rows += u64::from(!matches!(item, Item::Note(_)));
         match item {
-            Item::Bad(problem) => report.problems.push(problem.in_file(&unit.name)),
+            Item::Bad(problem) | Item::Note(problem) => report.problems.push(problem.in_file(&unit.name)),
             Item::Row(row) if !mapper.is_record(&row) => report.skipped += 1,
             Item::Row(row) => match mapper.map(&row) {
                 Ok(mapped) => {

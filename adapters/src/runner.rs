@@ -10,7 +10,7 @@ use weft_record::catalogue::Catalogue;
 
 use crate::{
     clock::Surroundings,
-    config::{self, Config, SourceConfig, SourceKind},
+    config::{self, Config},
     heads,
     intake::{self, Intake},
     join,
@@ -19,7 +19,7 @@ use crate::{
     mapping::{Fault, Mapper},
     sealing::{self, Sealer},
     settle::Tally,
-    source::{self, Source, file::FileSource},
+    source::{self, SourceState},
     spool::{self, ProblemRow, Spool},
 };
 use feed::{Fed, Feed};
@@ -28,6 +28,8 @@ use feed::{Fed, Feed};
 pub trait Progress: Send + Sync + Debug {
     /// So many rows of a unit were read and mapped.
     fn read(&self, source: &str, unit: &str, rows: u64, mapped: u64);
+    /// A source is in this state; told at every look at it.
+    fn state(&self, source: &str, state: &SourceState);
     /// So much was answered by the hub.
     fn answered(&self, tally: Tally);
 }
@@ -38,6 +40,7 @@ pub struct Silent;
 
 impl Progress for Silent {
     fn read(&self, _: &str, _: &str, _: u64, _: u64) {}
+    fn state(&self, _: &str, _: &SourceState) {}
     fn answered(&self, _: Tally) {}
 }
 
@@ -140,19 +143,6 @@ pub(crate) fn mappers(catalogue: &Catalogue, config: &Config) -> Result<Vec<Mapp
     if faults.is_empty() { Ok(mappers) } else { Err(Error::Mapping(faults)) }
 }
 
-/// The source that a configuration describes.
-pub(crate) fn source(config: &SourceConfig) -> Box<dyn Source> {
-    match config.kind {
-        SourceKind::File => Box::new(FileSource::new(
-            config.name.clone(),
-            config.folder.clone(),
-            config.pattern.clone(),
-            config.encoding,
-            config.settle(),
-        )),
-    }
-}
-
 impl Adapter {
     async fn open(config: Config, surroundings: Surroundings) -> Result<Self, Error> {
         config.verify()?;
@@ -173,8 +163,9 @@ impl Adapter {
         for (source_config, mapper) in config.sources.iter().zip(mappers(&catalogue, &config)?) {
             let limits = config.limits.clone();
             let progress = surroundings.progress.clone();
-            let (source, poll) = (source(source_config), source_config.poll());
-            feeds.push(Feed { source, mapper, intake: intake.clone(), limits, poll, progress });
+            let source = source::open(source_config, &config.state_dir, &surroundings)?;
+            let (hours, poll) = (source_config.hours()?, source_config.poll());
+            feeds.push(Feed { source, mapper, intake: intake.clone(), limits, hours, poll, progress });
         }
         let endpoints = config.hub.iter().filter_map(|endpoint| Endpoint::parse(endpoint)).collect();
         let link = Arc::new(Link::new(endpoints, directory.clone()));

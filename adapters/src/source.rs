@@ -9,12 +9,16 @@ mod delimited;
 mod encoding;
 mod heading;
 
-use std::{fmt::Debug, time::Duration};
+use std::{fmt::Debug, path::Path, time::Duration};
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
-use crate::problem::{Refused, RowProblem};
+use crate::{
+    clock::Surroundings,
+    config::{self, Kind, SourceConfig},
+    problem::{Reason, Refused, RowProblem},
+};
 
 /// One thing to work off: a file, an answer of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +27,31 @@ pub struct Unit {
     pub name: String,
     /// SHA-256 of its bytes.
     pub digest: [u8; 32],
+    /// It is a whole snapshot: what is not in it has vanished from the source.
+    pub whole: bool,
     /// What the source tells this content from later content of the same name by.
     pub(crate) stamp: Stamp,
+}
+
+/// How a source is, as people are shown it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceState {
+    /// It is read, or there is nothing to read.
+    Working,
+    /// It is outside of its service hours.
+    Resting,
+    /// It is not read until somebody mends what is named.
+    Stopped {
+        /// Why, and what to do.
+        reason: Reason,
+        /// What the reason alone does not say; never a value of a record.
+        detail: String,
+    },
+    /// It cannot be reached or read now, and is tried again.
+    Unreachable {
+        /// What failed.
+        reason: String,
+    },
 }
 
 /// What must not change while a unit is read.
@@ -64,6 +91,8 @@ pub enum Item {
     Row(Row),
     /// Something that is no row; the next one may be.
     Bad(RowProblem),
+    /// Something to know about the unit or a row of it; nothing is lost by it.
+    Note(RowProblem),
 }
 
 /// The rows of a unit on their way. Dropping it stops the reading.
@@ -163,4 +192,18 @@ pub trait Source: Send + Sync + Debug {
     /// # Errors
     /// It could not be taken away; it will be offered again.
     async fn finish(&mut self, unit: &Unit, ending: Ending) -> Result<(), Error>;
+}
+
+/// The source that a configuration describes. `state_dir` is where it may keep what it must remember.
+///
+/// # Errors
+/// The configuration gives no kind, or more than one.
+pub(crate) fn open(
+    config: &SourceConfig,
+    _state_dir: &Path,
+    _surroundings: &Surroundings,
+) -> Result<Box<dyn Source>, config::Error> {
+    Ok(match config.kind()? {
+        Kind::File(file) => Box::new(file::FileSource::new(&config.name, file.clone())),
+    })
 }

@@ -16,7 +16,7 @@ use std::{
 use hub::Hub;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
-use weft_adapter::{Config, Summary, Surroundings, run_once};
+use weft_adapter::{Config, Summary, Surroundings, run_once, source::SourceState};
 
 const HEADING: &str = "许可证编号;经营者名称;社会信用代码（身份证号码）;法定代表人（负责人）;住所;经营场所;主体业态;经营项目;经营者类别;证件状态;发证日期;有效期起;有效期至;发证机关;日常监督管理机构;更新时间";
 
@@ -52,8 +52,9 @@ impl Place {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("departments/market-regulation.toml");
         let mut config = Config::load(&path).unwrap();
         config.sources.remove(0);
-        config.sources[0].folder = self.drop_folder();
-        config.sources[0].settle_ms = 0;
+        let file = config.sources[0].file.as_mut().unwrap();
+        file.folder = self.drop_folder();
+        file.settle_ms = 0;
         config.state_dir = self.state();
         config.hub = vec![self.hub.address.clone()];
         config
@@ -321,6 +322,7 @@ async fn an_adapter_cut_off_anywhere_in_a_file_goes_on_without_loss_or_doubles()
 struct Cut(u64, tokio::sync::Notify);
 
 impl weft_adapter::runner::Progress for Cut {
+    fn state(&self, _: &str, _: &SourceState) {}
     fn read(&self, _: &str, _: &str, rows: u64, _: u64) {
         if rows >= self.0 {
             self.1.notify_one();
@@ -335,6 +337,7 @@ impl weft_adapter::runner::Progress for Cut {
 struct Told(AtomicU64);
 
 impl weft_adapter::runner::Progress for Told {
+    fn state(&self, _: &str, _: &SourceState) {}
     fn read(&self, _: &str, _: &str, _: u64, _: u64) {}
 
     fn answered(&self, tally: weft_adapter::settle::Tally) {

@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use weft_adapter::{Config, problem::Reason, report::FileReport};
+use weft_adapter::{Config, Surroundings, clock::SetClock, problem::Reason, report::FileReport};
 
 const NOW: i64 = 1_793_500_000;
 
@@ -15,9 +15,11 @@ async fn check(department: &str, source: usize, file: &str) -> FileReport {
     let path = root.join("departments").join(format!("{department}.toml"));
     let mut config = Config::load(&path).unwrap();
     config.sources = vec![config.sources[source].clone()];
-    config.sources[0].folder = folder.path().to_owned();
+    config.sources[0].file.as_mut().unwrap().folder = folder.path().to_owned();
     std::fs::copy(root.join("samples").join(file), folder.path().join(file)).unwrap();
-    let mut reports = weft_adapter::check(&config, NOW).await.unwrap();
+    let now = jiff::Timestamp::from_second(NOW).unwrap();
+    let surroundings = Surroundings { clock: Arc::new(SetClock::at(now)), ..Surroundings::system() };
+    let mut reports = weft_adapter::check(&config, &surroundings).await.unwrap();
     assert_eq!(reports.len(), 1);
     reports.remove(0)
 }

@@ -5,12 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
-use weft_adapter::{
-    Config, Summary, Surroundings,
-    clock::{Clock, SystemChance, SystemClock},
-    keys::Directory,
-    problem::RowProblem,
-};
+use weft_adapter::{Config, Summary, Surroundings, clock::SystemChance, keys::Directory, problem::RowProblem};
 
 use crate::{
     failure::Failure,
@@ -145,8 +140,7 @@ fn row(problem: &RowProblem) -> Value {
 }
 
 async fn check(config: &Config) -> Result<Report, Failure> {
-    let now = SystemClock.now().as_second();
-    let reports = weft_adapter::check(config, now).await.map_err(failed)?;
+    let reports = weft_adapter::check(config, &Surroundings::system()).await.map_err(failed)?;
     let rows = |problems: &[RowProblem]| problems.iter().map(row).collect::<Vec<_>>();
     let files: Vec<Value> = reports
         .iter()

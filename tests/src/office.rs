@@ -122,9 +122,10 @@ fn configuration(hub: SocketAddr) -> String {
     let sources = config["source"].as_array_mut().expect("sources");
     sources.retain(|source| source["mapping"]["record_type"].as_str() == Some(OFFICE_TYPE));
     let source = sources[0].as_table_mut().expect("a source");
-    source.insert("folder".into(), "drop".into());
-    source.insert("settle_ms".into(), 50.into());
     source.insert("poll_ms".into(), 50.into());
+    let file = source["file"].as_table_mut().expect("a folder");
+    file.insert("folder".into(), "drop".into());
+    file.insert("settle_ms".into(), 50.into());
     config.to_string()
 }
 

@@ -7,11 +7,12 @@ use tokio_util::sync::CancellationToken;
 use super::{Error, Progress};
 use crate::{
     config::Limits,
+    hours::Hours,
     intake::{Intake, Taken},
     mapping::{Changes, Mapped, Mapper},
     order::{self, Count, Key, Plan, Sequence, Turn},
     problem::{Reason, Refused, RowProblem, report_csv},
-    source::{Ending, Item, Next, Row, RowsError, Source, Unit},
+    source::{Ending, Item, Next, Row, RowsError, Source, SourceState, Unit},
     spool::{Digest, Origin, Writes},
 };
 
@@ -25,6 +26,7 @@ pub(super) struct Feed {
     pub(super) mapper: Mapper,
     pub(super) intake: Intake,
     pub(super) limits: Limits,
+    pub(super) hours: Hours,
     pub(super) poll: Duration,
     pub(super) progress: Arc<dyn Progress>,
 }
@@ -89,7 +91,10 @@ impl Feed {
             if let Err(error) = self.work_off(stop).await {
                 match error {
                     Error::Stopped => return Ok(()),
-                    Error::Source(error) => tracing::warn!(%error, "the source cannot be read now"),
+                    Error::Source(error) => {
+                        tracing::warn!(%error, "the source cannot be read now");
+                        self.tell_state(&SourceState::Unreachable { reason: error.to_string() });
+                    }
                     error => return Err(error),
                 }
             }
@@ -101,14 +106,25 @@ impl Feed {
         Ok(())
     }
 
-    /// Works off all that waits now.
+    fn tell_state(&self, state: &SourceState) {
+        self.progress.state(self.source.name(), state);
+    }
+
+    /// Works off all that waits now, within the source's hours.
     pub(super) async fn work_off(&mut self, stop: &CancellationToken) -> Result<Fed, Error> {
         let mut fed = Fed::default();
         loop {
+            if !self.hours.include(self.intake.clock.now()) {
+                self.tell_state(&SourceState::Resting);
+                return Ok(fed);
+            }
             let (unit, unreadable) = match self.source.next().await? {
                 Next::Unit(unit) => (unit, None),
                 Next::Unreadable(unit, refused) => (unit, Some(refused)),
-                Next::Nothing => return Ok(fed),
+                Next::Nothing => {
+                    self.tell_state(&SourceState::Working);
+                    return Ok(fed);
+                }
                 Next::Later(wait) => {
                     tokio::select! {
                         () = stop.cancelled() => return Err(Error::Stopped),
@@ -116,6 +132,7 @@ impl Feed {
                     }
                 }
             };
+            self.tell_state(&SourceState::Working);
             let digest = Intake::unit(&unit.digest, &self.mapper.digest());
             let ended = match unreadable {
                 Some(refused) => Err(Left::Refused(refused)),
@@ -246,9 +263,9 @@ impl Feed {
     async fn chunk(&self, work: &mut Work, chunk: Vec<Item>) -> Result<(), Left> {
         let mut writes = self.intake.spool.begin().await?;
         for item in chunk {
-            work.rows += 1;
+            work.rows += u64::from(!matches!(item, Item::Note(_)));
             match item {
-                Item::Bad(problem) => self.tell(&mut writes, work, None, problem).await?,
+                Item::Bad(problem) | Item::Note(problem) => self.tell(&mut writes, work, None, problem).await?,
                 Item::Row(row) => self.row(&mut writes, work, row).await?,
             }
         }

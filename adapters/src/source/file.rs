@@ -25,7 +25,10 @@ use crate::{
     text,
 };
 
-pub use encoding::Wanted;
+mod config;
+
+pub use super::encoding::Wanted;
+pub use config::FileConfig;
 
 /// Rows handed over at a time; with the channel's four chunks, all that is ever held.
 const CHUNK_ROWS: usize = 128;
@@ -36,30 +39,14 @@ const UNFINISHED: [&str; 3] = [".tmp", ".part", ".crdownload"];
 #[derive(Debug)]
 pub struct FileSource {
     name: String,
-    folder: PathBuf,
-    pattern: String,
-    encoding: Wanted,
-    settle: Duration,
+    config: FileConfig,
     seen: HashMap<PathBuf, (u64, i128, Instant)>,
 }
 
 impl FileSource {
-    /// Watches `folder` for files whose name matches `pattern` (`*`, `?`) and that did not change for `settle`.
-    pub fn new(
-        name: impl Into<String>,
-        folder: impl Into<PathBuf>,
-        pattern: impl Into<String>,
-        encoding: Wanted,
-        settle: Duration,
-    ) -> Self {
-        Self {
-            name: name.into(),
-            folder: folder.into(),
-            pattern: pattern.into(),
-            encoding,
-            settle,
-            seen: HashMap::new(),
-        }
+    /// Watches a folder.
+    pub fn new(name: impl Into<String>, config: FileConfig) -> Self {
+        Self { name: name.into(), config, seen: HashMap::new() }
     }
 
     fn error(&self, what: &'static str) -> impl FnOnce(io::Error) -> Error {
@@ -76,7 +63,7 @@ impl FileSource {
             if (seen.0, seen.1) != (bytes, modified) {
                 *seen = (bytes, modified, now);
             }
-            let left = self.settle.saturating_sub(now.duration_since(seen.2));
+            let left = self.config.settle().saturating_sub(now.duration_since(seen.2));
             if left.is_zero() {
                 return Ok((path, bytes, modified));
             }
@@ -102,22 +89,22 @@ impl Source for FileSource {
     }
 
     async fn next(&mut self) -> Result<Next, Error> {
-        let (folder, pattern) = (self.folder.clone(), self.pattern.clone());
+        let (folder, pattern) = (self.config.folder.clone(), self.config.pattern.clone());
         let files = self.blocking("listing the folder", move || waiting(&folder, &pattern)).await?;
         let (path, bytes, modified_ns) = match self.settled(files, Instant::now()) {
             Ok(file) => file,
             Err(Some(wait)) => return Ok(Next::Later(wait)),
             Err(None) => return Ok(Next::Nothing),
         };
-        let (wanted, at) = (self.encoding, path.clone());
+        let (wanted, at) = (self.config.encoding, path.clone());
         let survey =
             self.blocking("reading a file", move || encoding::survey(File::open(at)?.take(bytes), wanted)).await?;
         if survey.bytes != bytes {
-            return Ok(Next::Later(self.settle.max(Duration::from_millis(200))));
+            return Ok(Next::Later(self.config.settle().max(Duration::from_millis(200))));
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let stamp = Stamp { bytes, modified_ns, encoding: survey.encoding.clone().unwrap_or_default() };
-        let unit = Unit { name, digest: survey.digest, stamp };
+        let unit = Unit { name, digest: survey.digest, whole: self.config.snapshot, stamp };
         Ok(match survey.encoding {
             Ok(_) => Next::Unit(unit),
             Err(refused) => Next::Unreadable(unit, refused),
@@ -125,7 +112,7 @@ impl Source for FileSource {
     }
 
     async fn rows(&self, unit: &Unit, columns: &[String]) -> Result<Rows, RowsError> {
-        let (path, stamp, columns) = (self.folder.join(&unit.name), unit.stamp.clone(), columns.to_vec());
+        let (path, stamp, columns) = (self.config.folder.join(&unit.name), unit.stamp.clone(), columns.to_vec());
         let (sender, receiver) = mpsc::channel(CHUNKS);
         let source_name = self.name.clone();
         tokio::task::spawn_blocking(move || {
@@ -143,7 +130,7 @@ impl Source for FileSource {
     }
 
     async fn finish(&mut self, unit: &Unit, ending: Ending) -> Result<(), Error> {
-        let (folder, name) = (self.folder.clone(), unit.name.clone());
+        let (folder, name) = (self.config.folder.clone(), unit.name.clone());
         let tag = hex::encode(&unit.digest[..4]);
         self.blocking("moving a finished file", move || put_away(&folder, &name, &tag, &ending)).await
     }

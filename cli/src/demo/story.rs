@@ -171,11 +171,13 @@ fn registration(department: &Publishing) -> v1::RegisterDepartmentRequest {
 /// Drops each sample where its source looks for it.
 fn drop_samples(config: &mut AdapterConfig, department: &Publishing, samples: &Path) -> Result<(), Failure> {
     for source in &mut config.sources {
-        source.settle_ms = 0;
+        let missing = || unusable(&format!("the source {} is no folder", source.name));
+        let file = source.file.as_mut().ok_or_else(missing)?;
+        file.settle_ms = 0;
         let sample = department.samples.iter().find(|(name, _)| *name == source.name);
         let (_, sample) = sample.ok_or_else(|| unusable(&format!("no sample for the source {}", source.name)))?;
-        std::fs::create_dir_all(&source.folder).map_err(|error| unusable(&error))?;
-        std::fs::copy(samples.join(sample), source.folder.join(sample)).map_err(|error| unusable(&error))?;
+        std::fs::create_dir_all(&file.folder).map_err(|error| unusable(&error))?;
+        std::fs::copy(samples.join(sample), file.folder.join(sample)).map_err(|error| unusable(&error))?;
     }
     Ok(())
 }

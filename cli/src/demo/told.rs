@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write as _, sync::Arc, time::Duration};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
-use weft_adapter::{runner::Progress, settle::Tally};
+use weft_adapter::{runner::Progress, settle::Tally, source::SourceState};
 
 use super::{
     hall::Hall,
@@ -58,6 +58,12 @@ struct Bar(ProgressBar);
 impl Progress for Bar {
     fn read(&self, _source: &str, unit: &str, rows: u64, mapped: u64) {
         self.0.set_message(format!("{unit}: {rows} rows, {mapped} mapped"));
+    }
+
+    fn state(&self, source: &str, state: &SourceState) {
+        if let SourceState::Stopped { reason, detail } = state {
+            self.0.set_message(format!("{source}: {reason}: {detail}"));
+        }
     }
 
     fn answered(&self, tally: Tally) {

@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 use jiff::Timestamp;
-use weft_adapter::{Config, keys::Directory};
+use weft_adapter::{Config, Surroundings, keys::Directory};
 use weft_proto::v1::{OutcomeOfRequest, publishing_client::PublishingClient};
 
 use super::{
@@ -65,7 +65,7 @@ pub(super) async fn look(path: &Path, now: Timestamp, findings: &mut Findings) {
     let directory = Directory::new(&config.state_dir);
     look_at_state(&config, &directory, now, findings);
     look_at_sources(&config, findings);
-    match weft_adapter::check(&config, now.as_second()).await {
+    match weft_adapter::check(&config, &Surroundings::system()).await {
         Err(error) => findings.fail("mapping", MAPPING, chain(&error)),
         Ok(reports) => {
             let rows: u64 = reports.iter().map(|report| report.rows).sum();
@@ -116,7 +116,7 @@ fn look_at_state(config: &Config, directory: &Directory, now: Timestamp, finding
 
 fn look_at_sources(config: &Config, findings: &mut Findings) {
     for source in &config.sources {
-        let folder = &source.folder;
+        let Some(folder) = source.file.as_ref().map(|file| &file.folder) else { continue };
         // A file made and removed again is the only proof that files can be moved here.
         let probe = tempfile::Builder::new().prefix(".weft-doctor").tempfile_in(folder);
         match fs::read_dir(folder).and(probe) {

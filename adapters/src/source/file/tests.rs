@@ -57,7 +57,7 @@ impl Fixture for Folder {
     type Source = FileSource;
 
     fn source(&self) -> FileSource {
-        FileSource::new("test", self.folder.path(), "*.csv", Wanted::Auto, Duration::ZERO)
+        FileSource::new("test", FileConfig { settle_ms: 0, ..FileConfig::new(self.folder.path()) })
     }
 
     fn add(&mut self, name: &str, rows: usize) {
@@ -87,7 +87,7 @@ async fn what_is_not_complete_is_left_alone() {
 #[tokio::test]
 async fn a_file_that_grows_is_left_until_it_rests() {
     let mut folder = Folder::new();
-    let mut source = FileSource::new("test", folder.folder.path(), "*.csv", Wanted::Auto, Duration::from_secs(2));
+    let mut source = FileSource::new("test", FileConfig::new(folder.folder.path()));
     folder.drop_file("a.csv", "key,value\n1,");
     assert!(matches!(source.next().await.unwrap(), Next::Later(_)));
     let begin = Instant::now() + Duration::from_secs(1);
@@ -112,7 +112,7 @@ async fn rows_that_are_no_rows_are_told_with_their_line_and_the_others_go_on() {
         .iter()
         .map(|item| match item {
             Item::Row(row) => (row.line, None),
-            Item::Bad(problem) => (problem.line, Some(problem.reason)),
+            Item::Bad(problem) | Item::Note(problem) => (problem.line, Some(problem.reason)),
         })
         .collect();
     let expected = [
