@@ -5,6 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use tonic::{Streaming, transport::Channel};
 use weft_proto::v1::{self, publish_response::Kind, publishing_client::PublishingClient, submission_answer};
 use weft_record::{
@@ -23,6 +24,9 @@ use crate::{
 
 /// How long a test waits for an answer or an outcome.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How soon, and how late, it sends again what it is asked for again.
+const AGAIN: Duration = Duration::from_millis(50);
+const LATEST_AGAIN: Duration = Duration::from_secs(1);
 
 /// An enrolled adapter of a department.
 pub struct TestDepartment {
@@ -84,7 +88,23 @@ impl Heard {
     /// When there is none.
     #[must_use]
     pub fn outcome(&self, sealed: &Sealed) -> v1::OutcomeKind {
-        self.outcomes.get(sealed.id().as_slice()).expect("an outcome").kind()
+        let id = sealed.id();
+        let outcome = self.outcomes.get(id.as_slice());
+        outcome.unwrap_or_else(|| panic!("no outcome; the answer was {:?}", self.answers.get(id.as_slice()))).kind()
+    }
+
+    /// Why one submission is to be sent again, if it is, and after how long.
+    fn retry(&self, id: &[u8]) -> Option<&v1::Retry> {
+        match self.answers.get(id)? {
+            submission_answer::Kind::Retry(retry) => Some(retry),
+            _ => None,
+        }
+    }
+
+    /// With what was said later.
+    fn merge(&mut self, later: Self) {
+        self.answers.extend(later.answers);
+        self.outcomes.extend(later.outcomes);
     }
 
     /// The rejection of one submission, if it was rejected.
@@ -172,7 +192,8 @@ impl TestDepartment {
     }
 }
 
-/// Publishes over a client and waits for every answer, and for the outcome of every receipt.
+/// Publishes over a client and waits for every answer, and for the outcome of every receipt. As a real adapter does, it sends
+/// again what the hub asks to have again, until that is answered or the patience is over.
 ///
 /// # Errors
 /// The stream's end, if the hub refuses it.
@@ -180,18 +201,56 @@ pub async fn publish_at(
     client: &mut PublishingClient<Channel>,
     submissions: Vec<Vec<u8>>,
 ) -> Result<Heard, tonic::Status> {
+    let begun = tokio::time::Instant::now();
+    let (mut heard, mut open) = (Heard::default(), submissions);
+    loop {
+        let sent = begun.elapsed();
+        let pause = match publish_once(client, open.clone()).await {
+            Ok(said) => {
+                heard.receipts_took = sent + said.receipts_took;
+                heard.merge(said);
+                open.retain(|sealed| heard.retry(&weft_record::verify::submission_id(sealed)).is_some());
+                let retries = open.iter().filter_map(|one| heard.retry(&weft_record::verify::submission_id(one)));
+                Duration::from_millis(retries.map(|retry| retry.retry_after_ms).max().unwrap_or(0))
+            }
+            Err(status) if status.code() == tonic::Code::Unavailable && begun.elapsed() < PATIENCE => AGAIN,
+            Err(status) => return Err(status),
+        };
+        if open.is_empty() || begun.elapsed() >= PATIENCE {
+            return Ok(heard);
+        }
+        let why = open.first().and_then(|one| heard.retry(&weft_record::verify::submission_id(one)));
+        eprintln!("{} submissions are sent again: {:?}", open.len(), why.map(|retry| &retry.reason));
+        tokio::time::sleep(pause.clamp(AGAIN, LATEST_AGAIN)).await;
+    }
+}
+
+/// As [`publish_at`], but everything is sent once: an answer may be that it is to be sent again.
+///
+/// # Errors
+/// The stream's end, if the hub refuses it.
+pub async fn publish_once(
+    client: &mut PublishingClient<Channel>,
+    submissions: Vec<Vec<u8>>,
+) -> Result<Heard, tonic::Status> {
     let (sender, requests) = mpsc::channel(8);
     let mut answers = client.publish(ReceiverStream::new(requests)).await?.into_inner();
     let count = submissions.len();
+    let done = CancellationToken::new();
+    // A stream that is left has to be ended: the connection keeps it otherwise, and a hub that stops waits for it.
+    let _ended = done.clone().drop_guard();
     tokio::spawn(async move {
-        for (batch, chunk) in submissions.chunks(100).enumerate() {
-            let submissions = chunk.iter().map(|sealed| v1::Submission { sealed: sealed.clone() }).collect();
-            let request = v1::PublishRequest { batch: batch as u64, submissions, watch: Vec::new() };
-            if sender.send(request).await.is_err() {
-                return;
+        let send_all = async {
+            for (batch, chunk) in submissions.chunks(100).enumerate() {
+                let submissions = chunk.iter().map(|sealed| v1::Submission { sealed: sealed.clone() }).collect();
+                let request = v1::PublishRequest { batch: batch as u64, submissions, watch: Vec::new() };
+                if sender.send(request).await.is_err() {
+                    return;
+                }
             }
-        }
-        sender.closed().await;
+            sender.closed().await;
+        };
+        done.run_until_cancelled(send_all).await;
     });
     let mut heard = Heard::default();
     tokio::time::timeout(PATIENCE, hear(&mut answers, &mut heard, count)).await.expect("answers and outcomes come")?;

@@ -152,7 +152,7 @@ impl TestHub {
     pub async fn operator(&self, name: &str) -> OperatorClient<Channel> {
         let credentials = self.operator_credentials(name);
         let ca = self.ca();
-        crate::eventually(Duration::from_secs(30), || async {
+        crate::eventually(Duration::from_secs(60), || async {
             let mut client = OperatorClient::new(connect(self.api, &ca, Some(&credentials)).await?);
             client.list_departments(v1::ListDepartmentsRequest {}).await.map_err(|status| status.to_string())?;
             Ok::<_, String>(client)
@@ -263,7 +263,7 @@ impl TestHub {
 
 /// Opens the stores of a hub that was stopped; what it left running lets go of them in a moment.
 pub async fn reopen(config: &Config) -> Stores {
-    crate::eventually(Duration::from_secs(20), || async { hub::open_stores(config).await }).await
+    crate::eventually(Duration::from_secs(60), || async { hub::open_stores(config).await }).await
 }
 
 /// An embedded configuration in a folder.

@@ -11,7 +11,7 @@
 //! | [`judge`] | the oracle: a history against the state that was found afterwards |
 //! | [`hub`] | a hub in this process |
 //! | [`department`], [`window`] | its callers, as real clients |
-//! | [`delayed`] | a log that lags at one instance |
+//! | [`delayed`], [`stalled`] | a log that lags at one instance, one that takes appends slowly or not at all |
 //! | [`story`] | a run with everything in it |
 //! | [`client`], [`enrol`] | how they connect and join |
 //! | [`instance`] | a hub as a process, to be killed |
@@ -41,6 +41,7 @@ pub mod process;
 pub mod relay;
 pub mod scan;
 pub mod scene;
+pub mod stalled;
 pub mod story;
 pub mod window;
 

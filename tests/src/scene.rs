@@ -65,7 +65,7 @@ impl Scene {
             // What it left running lets go of the data directory in a moment.
             let lock = File::open(data_dir.join("weft.lock")).expect("the lock of the data directory");
             let free = || async { flock(&lock, FlockOperation::NonBlockingLockExclusive) };
-            eventually(Duration::from_secs(20), free).await;
+            eventually(Duration::from_secs(60), free).await;
         }
         Self { config, ca, department, window, office, folder }
     }

@@ -128,7 +128,13 @@ impl Story {
     /// When one is not.
     pub async fn look_at(&self, hub: &TestHub, numbers: Range<u32>) {
         for number in numbers {
-            let answer = self.look(hub, number).await.expect("an answer");
+            let answer = crate::eventually(PATIENCE, || async {
+                match self.look(hub, number).await {
+                    Err(status) if status.code() == tonic::Code::Unavailable => Err(status.to_string()),
+                    answer => Ok(answer.expect("an answer")),
+                }
+            });
+            let answer = answer.await;
             assert!(answer.version > 0, "record {number}: {:?}", answer.answering());
         }
     }

@@ -1,5 +1,7 @@
 //! A window under test.
 
+use std::time::Duration;
+
 use tonic::transport::Channel;
 use weft_proto::v1::{self, query_client::QueryClient};
 
@@ -8,6 +10,9 @@ use crate::{
     enrol::redeem,
     hub::TestHub,
 };
+
+/// How long a window asks again.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An enrolled window.
 #[derive(Clone, Debug)]
@@ -42,6 +47,20 @@ impl TestWindow {
         let by = Some(v1::get_record_request::By::RecordId(record_id.into()));
         let response = self.client.clone().get_record(v1::GetRecordRequest { look: Some(look), by }).await?;
         Ok(response.into_inner().answer.expect("an answer"))
+    }
+
+    /// As [`TestWindow::get`]; what the hub cannot answer at the moment is asked again, as a real window does.
+    ///
+    /// # Panics
+    /// When it is refused, or not answered within the patience.
+    pub async fn answered(&self, record_id: &str, look: v1::Look) -> v1::Answer {
+        crate::eventually(PATIENCE, || async {
+            match self.get(record_id, look.clone()).await {
+                Err(status) if status.code() == tonic::Code::Unavailable => Err(status.to_string()),
+                answer => Ok(answer.expect("an answer")),
+            }
+        })
+        .await
     }
 }
 

@@ -38,7 +38,7 @@ async fn it_tells_how_the_hub_is_and_what_to_verify_with() {
     let mut hub = TestHub::start().await;
     let department = hub.department("market-regulation", &["business-licence"]).await;
     assert_eq!(get(&hub, "/livez").await.status, 200);
-    let ready: Value = eventually(Duration::from_secs(20), || async {
+    let ready: Value = eventually(Duration::from_secs(60), || async {
         let page = get(&hub, "/readyz").await;
         if page.status == 200 { Ok(serde_json::from_str(&page.body).unwrap()) } else { Err(page.body) }
     })
@@ -95,7 +95,7 @@ async fn what_is_not_there_is_said_cleanly() {
 async fn a_clock_that_is_surely_wrong_makes_it_not_ready() {
     let mut hub = TestHub::start().await;
     hub.clock.shift_to(-3_600_000);
-    eventually(Duration::from_secs(20), || async {
+    eventually(Duration::from_secs(60), || async {
         let page = get(&hub, "/readyz").await;
         let readiness: Value = serde_json::from_str(&page.body).map_err(|error| error.to_string())?;
         let clock = readiness["checks"].as_array().into_iter().flatten().find(|one| one["check"] == "clock").cloned();

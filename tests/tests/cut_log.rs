@@ -17,7 +17,7 @@ use weft_proto::v1::{self, OutcomeKind, StatusResponse, submission_answer};
 use weft_record::status::{Event, Status};
 use weft_tests::{
     delayed::Delayed,
-    department::{Example, publish_at},
+    department::{Example, publish_at, publish_once},
     eventually,
     hub::{TestHub, reopen},
     kafka, postgres, skipped_by_quick,
@@ -323,7 +323,7 @@ async fn under_repair_nothing_is_appended_and_no_look_is_wrong() {
     let fresh = story.department.seal(&Example::business_licence(600), 1, Event::Issue, Status::Valid);
     eventually(PATIENCE, || async {
         let bytes = vec![fresh.token.clone().into_bytes()];
-        let heard = publish_at(&mut story.department.at(&hub).await, bytes).await.unwrap();
+        let heard = publish_once(&mut story.department.at(&hub).await, bytes).await.map_err(|one| one.to_string())?;
         match &heard.answers[fresh.id().as_slice()] {
             submission_answer::Kind::Retry(retry) if retry.reason == "partition_not_current" => Ok(()),
             other => Err(format!("{other:?}")),

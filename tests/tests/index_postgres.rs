@@ -140,7 +140,7 @@ async fn a_server_that_is_gone_is_unavailable_and_heals() {
     let next = fixtures::indexed(&fixtures::version(&writer.partition, "r1", 2, 1), None, None, &[]);
     assert!(matches!(writer.try_commit(1, &next).await, Err(Error::Unavailable(_))));
     server.restart().await;
-    eventually(Duration::from_secs(30), || index.probe()).await;
+    eventually(Duration::from_secs(60), || index.probe()).await;
     assert_eq!(index.version("r1", 1).await.unwrap(), Some(row), "a commit that returned is kept");
     writer.commit(1, &next).await;
 }

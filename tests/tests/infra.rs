@@ -15,7 +15,7 @@ use weft_tests::postgres::{self, Server};
 use weft_tests::process::Launch;
 use weft_tests::skipped_by_quick;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn produce(broker: &Broker, topic: &str, value: &str) -> i64 {
     let producer: FutureProducer = broker.client().set("acks", "all").create().unwrap();

@@ -21,6 +21,7 @@ const BACK: Duration = Duration::from_secs(10);
 /// What a round may take on a busy machine before the test gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
 const ROUNDS: usize = 10;
+const QUICK_ROUNDS: usize = 2;
 
 /// The moments of the kills come from one seed, which a failing run prints: `WEFT_SEED` repeats it.
 #[derive(Debug)]
@@ -136,8 +137,9 @@ fn hold(shown: &Shown) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nothing_promised_is_lost_by_kills_on_the_embedded_pair() {
+    let rounds_now = if skipped_by_quick("time for all rounds") { QUICK_ROUNDS } else { ROUNDS };
     let scene = Scene::embedded().await;
-    hold(&rounds(&scene, ROUNDS, None).await);
+    hold(&rounds(&scene, rounds_now, None).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

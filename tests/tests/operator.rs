@@ -33,7 +33,7 @@ async fn erase(hub: &TestHub, record_id: &str, version: u64) -> Result<v1::Chang
 
 /// Waits until every partition was followed to its end.
 async fn settled(hub: &TestHub) -> v1::StatusResponse {
-    eventually(Duration::from_secs(30), || async {
+    eventually(Duration::from_secs(60), || async {
         let status = hub.status(true).await;
         let behind = status.partitions.iter().find(|one| one.position.as_ref().is_none_or(|at| at.offset < one.end));
         match behind {
@@ -59,7 +59,7 @@ async fn rebuilt(mut hub: TestHub) -> TestHub {
 
 /// The digests after the partitions were followed as far as before.
 async fn digests(hub: &TestHub, indexed: u64) -> (String, String) {
-    eventually(Duration::from_secs(30), || async {
+    eventually(Duration::from_secs(60), || async {
         let status = settled(hub).await;
         if status.indexed >= indexed {
             Ok((status.index_digest, status.content_digest))
@@ -138,7 +138,7 @@ async fn two_persons_confirm_a_correction_of_what_has_ended() {
         let id = correction.id();
         async move { index.outcomes(&[id]).await.unwrap().pop().map(|row| row.outcome).unwrap_or_default() }
     };
-    eventually(Duration::from_secs(20), || async {
+    eventually(Duration::from_secs(60), || async {
         match outcome(&hub).await.as_str() {
             "pending" => Ok(()),
             other => Err(format!("outcome {other:?}")),

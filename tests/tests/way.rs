@@ -49,7 +49,7 @@ async fn a_record_travels_from_its_department_to_a_window() {
     statement.check_presentation(&answer.presentation, &verified.payload).unwrap();
     assert_eq!(statement.presentation, weft_hub::statement::sha256_base64url(answer.presentation.as_bytes()));
     assert_eq!(statement.ledger_entry, answer.receipt.as_ref().unwrap().entry_id);
-    weft_tests::eventually(std::time::Duration::from_secs(20), || async {
+    weft_tests::eventually(std::time::Duration::from_secs(60), || async {
         let status = hub.status(false).await;
         if status.ledger_entries == 1 { Ok(()) } else { Err(format!("{} ledger entries", status.ledger_entries)) }
     })
@@ -111,7 +111,7 @@ async fn what_is_refused_at_the_door_waits_in_quarantine_until_a_right_one_comes
         let request = v1::ListQuarantineRequest { department: "market-regulation".into(), ..Default::default() };
         hub.operator("wang").await.list_quarantine(request).await.unwrap().into_inner().entries
     };
-    weft_tests::eventually(std::time::Duration::from_secs(20), || async {
+    weft_tests::eventually(std::time::Duration::from_secs(60), || async {
         let entries = list().await;
         if entries.len() == 1 && !entries[0].closed { Ok(()) } else { Err(format!("{} entries", entries.len())) }
     })
@@ -177,7 +177,7 @@ async fn an_index_that_was_deleted_is_rebuilt_to_the_same_digest() {
     }
     let stores = weft_tests::hub::reopen(&config).await;
     let mut hub = TestHub::run(config, stores, folder).await;
-    weft_tests::eventually(std::time::Duration::from_secs(30), || async {
+    weft_tests::eventually(std::time::Duration::from_secs(60), || async {
         let after = hub.status(true).await;
         if after.index_digest == before.index_digest { Ok(()) } else { Err("the digests differ".to_owned()) }
     })

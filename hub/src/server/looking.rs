@@ -73,8 +73,9 @@ impl Looking {
 
     fn deadline<T>(&self, request: &Request<T>) -> Instant {
         let asked = request.metadata().get("grpc-timeout").and_then(|text| text.to_str().ok()).and_then(grpc_timeout);
-        // A little is kept back for the answer itself.
-        let wait = asked.map_or(self.most, |asked| asked.saturating_sub(Duration::from_millis(20)).min(self.most));
+        // A little is kept back for the ways here and back: who hears nothing in time hears no reason.
+        let ways = |asked: Duration| (asked / 10).clamp(Duration::from_millis(20), Duration::from_millis(500));
+        let wait = asked.map_or(self.most, |asked| asked.saturating_sub(ways(asked)).min(self.most));
         Instant::now() + wait
     }
 }

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::folder::scratch;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn shell(folder: &TempDir, script: &str) -> Process {
     Launch::new("shell", folder.path(), "sh").args(["-c", script]).start()
