@@ -56,15 +56,51 @@ impl Office {
     /// Starts `weft-test-adapter` at `program`, for the hub at `hub`.
     #[must_use]
     pub fn start(&self, program: &Path, hub: SocketAddr) -> Process {
+        Launch::new("adapter", &self.folder, program).arg(self.configure(hub)).start()
+    }
+
+    /// Runs the adapter in this process, for the hub at `hub`, until `stop`.
+    ///
+    /// # Panics
+    /// The configuration cannot be read.
+    #[must_use]
+    pub fn run(
+        &self,
+        hub: SocketAddr,
+        surroundings: Surroundings,
+        stop: CancellationToken,
+    ) -> JoinHandle<Result<(), weft_adapter::runner::Error>> {
+        let config = weft_adapter::Config::load(&self.configure(hub)).expect("the configuration is read");
+        tokio::spawn(weft_adapter::run(config, surroundings, stop))
+    }
+
+    fn configure(&self, hub: SocketAddr) -> PathBuf {
         let config = self.folder.join("adapter.toml");
         fs::write(&config, configuration(hub)).expect("the configuration is written");
-        Launch::new("adapter", &self.folder, program).arg(config).start()
+        config
+    }
+
+    /// What the adapter keeps.
+    #[must_use]
+    pub fn state(&self) -> Directory {
+        Directory::new(self.folder.join("state"))
+    }
+
+    /// The department's own side: what it exports.
+    #[must_use]
+    pub fn dropped(&self) -> PathBuf {
+        self.folder.join("drop")
+    }
+
+    /// Drops one of the files that [`Office::export`] drops one after another, by its number.
+    pub fn drop_file(&self, number: u32) {
+        drop_file(&self.dropped(), number);
     }
 
     /// Drops files until [`Exports::stop`].
     #[must_use]
     pub fn export(&self) -> Exports {
-        let (stop, folder) = (CancellationToken::new(), self.folder.join("drop"));
+        let (stop, folder) = (CancellationToken::new(), self.dropped());
         let stopping = stop.clone();
         let task = tokio::spawn(async move {
             let mut tick = tokio::time::interval(EVERY);
@@ -95,11 +131,27 @@ impl Exports {
     /// When a file could not be written.
     pub async fn stop(self) -> BTreeMap<usize, usize> {
         self.stop.cancel();
-        let files = self.task.await.expect("files are dropped") as usize;
-        let new = NEW as usize;
-        let twice = files.saturating_sub(1) * new;
-        BTreeMap::from([(1, 2 * new), (2, twice)]).into_iter().filter(|(_, records)| *records > 0).collect()
+        exported(self.task.await.expect("files are dropped"))
     }
+}
+
+/// How many versions how many records have after the first `files` files: versions → records.
+#[must_use]
+pub fn exported(files: u32) -> BTreeMap<usize, usize> {
+    let new = NEW as usize;
+    let twice = (files as usize).saturating_sub(1) * new;
+    BTreeMap::from([(1, 2 * new), (2, twice)]).into_iter().filter(|(_, records)| *records > 0).collect()
+}
+
+/// What the rows of a file say of their holders, as [`Office::drop_file`] writes it.
+#[must_use]
+pub fn said(number: u32) -> Vec<String> {
+    let first = number * NEW;
+    let of = |licence: u32| {
+        let place = format!("山东省淄博市高青县示例路{}号", number + 1);
+        [format!("高青示例{licence}餐饮店"), synthetic_uscc(licence), licence_number(licence), place]
+    };
+    (first..first + ROWS).flat_map(of).collect()
 }
 
 /// The token, with the enrolment listener's address as it is here.
