@@ -2,6 +2,7 @@
 //! else by the hub's API with the operator's certificate.
 
 pub(crate) mod backup;
+mod fleet;
 mod grants;
 mod keys;
 mod parties;
@@ -13,7 +14,12 @@ use tonic::transport::Channel;
 use weft_hub::clock::SystemClock;
 use weft_proto::v1::{self, operator_client::OperatorClient};
 
-use crate::{client::ClientArgs, failure::Failure, hub::ConfigArgs, report::Report};
+use crate::{
+    client::ClientArgs,
+    failure::Failure,
+    hub::ConfigArgs,
+    report::{Format, Report},
+};
 
 /// `weft admin`
 #[derive(Debug, Subcommand)]
@@ -51,6 +57,11 @@ pub(crate) enum AdminCommand {
     /// Corrections of records that have ended
     #[command(subcommand)]
     Correction(records::CorrectionCommand),
+    /// How every adapter stands, the worst first; exits with 0 only while nothing needs a person
+    Fleet(fleet::FleetArgs),
+    /// Ask something of an adapter
+    #[command(subcommand)]
+    Adapter(fleet::AdapterCommand),
     /// Alarms
     Alarms(records::AlarmsArgs),
     /// Positions, lags, counts
@@ -64,7 +75,7 @@ pub(crate) enum AdminCommand {
 }
 
 impl AdminCommand {
-    pub(crate) async fn run(self: Box<Self>) -> Result<Report, Failure> {
+    pub(crate) async fn run(self: Box<Self>, format: Format) -> Result<Report, Failure> {
         match *self {
             Self::Init { config, operators } => init(&config, &operators),
             Self::Department(command) => command.run().await,
@@ -76,6 +87,8 @@ impl AdminCommand {
             Self::Quarantine(command) => command.run().await,
             Self::Erase(args) => args.run().await,
             Self::Correction(command) => command.run().await,
+            Self::Fleet(args) => args.run(format).await,
+            Self::Adapter(command) => command.run().await,
             Self::Alarms(args) => args.run().await,
             Self::Status(args) => args.run().await,
             Self::Resend(args) => args.run().await,

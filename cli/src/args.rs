@@ -108,7 +108,7 @@ impl Command {
             Self::Query(command) => command.run().await,
             Self::Verify(args) => args.run(),
             #[cfg(feature = "hub")]
-            Self::Admin(command) => command.run().await,
+            Self::Admin(command) => command.run(format).await,
             Self::Doctor(args) => args.run().await,
             Self::Completions { shell } => Ok(completions(shell)),
         }
@@ -209,6 +209,12 @@ mod tests {
             "erase a.b.c 2 --why w --legal-basis l --yes",
             "correction confirm 00 --department d",
             "identity revoke window/hall-1 --why w",
+            "fleet --watch --every 5 --department d",
+            "adapter pause d/main --source s",
+            "adapter resume d/main",
+            "adapter resync d/main --since 2026-01-01T00:00:00Z",
+            "adapter reconcile d/main --repair",
+            "adapter renew d/main",
             "alarms",
             "status --digest",
             "resend --department d --record-type t --since 2026-01-01T00:00:00Z",

@@ -127,6 +127,11 @@ pub(crate) fn readable(text: &str) -> String {
     text.chars().map(|character| if hidden(character) { char::REPLACEMENT_CHARACTER } else { character }).collect()
 }
 
+/// The same lines, each readable.
+pub(crate) fn lines(text: &str) -> String {
+    text.split('\n').map(readable).collect::<Vec<_>>().join("\n")
+}
+
 /// A table with aligned columns; a wide (Chinese) character counts as two.
 pub(crate) fn listing(columns: &[&str], rows: &[Value]) -> String {
     let heading = columns.iter().map(|column| column.to_uppercase().replace('_', " ")).collect::<Vec<_>>();

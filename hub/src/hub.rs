@@ -12,6 +12,7 @@ use weft_record::{catalogue::Catalogue, identifier::Tolerance};
 use crate::{
     clock::SharedClock,
     config::{Config, Storage},
+    fleet::Fleet,
     follow::Follower,
     identity::ca::CERTIFICATE_DAYS,
     index::{
@@ -123,6 +124,8 @@ pub struct Parts {
     pub follower: Arc<Follower>,
     /// The positions.
     pub partitions: Arc<Partitions>,
+    /// The adapters.
+    pub fleet: Arc<Fleet>,
     /// The ledger.
     pub ledger: Arc<Ledger>,
     /// Query.
@@ -176,6 +179,7 @@ impl Parts {
             Arc::clone(&metrics),
         );
         let partitions = Partitions::new(Arc::clone(&index));
+        let fleet = Fleet::new(Arc::clone(&index), Arc::clone(&registry), Arc::clone(&clock), config.instance.clone());
         let (ledger, withheld) = Ledger::new(Arc::clone(&log), Arc::clone(&keys), Arc::clone(&clock));
         let query = Arc::new(Query::new(
             Arc::clone(&registry),
@@ -183,6 +187,7 @@ impl Parts {
             Arc::clone(&ledger),
             Arc::clone(&follower),
             Arc::clone(&partitions),
+            Arc::clone(&fleet),
             Arc::clone(&keys),
             Arc::clone(&clock),
         ));
@@ -195,7 +200,20 @@ impl Parts {
             config.limits.quarantine_per_sender,
             Arc::clone(&metrics),
         ));
-        Ok(Self { registry, follower, partitions, ledger, query, publisher, keys, metrics, stores, clock, withheld })
+        Ok(Self {
+            registry,
+            follower,
+            partitions,
+            fleet,
+            ledger,
+            query,
+            publisher,
+            keys,
+            metrics,
+            stores,
+            clock,
+            withheld,
+        })
     }
 }
 
@@ -222,6 +240,7 @@ pub async fn run_with(
     let mut tasks = JoinSet::new();
     tasks.spawn(Arc::clone(&parts.registry).follow(stop.clone()));
     tasks.spawn(Arc::clone(&parts.partitions).watch(stop.clone()));
+    tasks.spawn(Arc::clone(&parts.fleet).watch(stop.clone()));
     // The follower makes a registry whole that was cut off, so it does not wait for one.
     tasks.spawn(Arc::clone(&parts.follower).run(stop.clone()));
     begin(&config, &parts).await?;

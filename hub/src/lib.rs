@@ -8,6 +8,7 @@ pub mod config;
 pub mod console;
 pub mod decode;
 pub mod envelope;
+pub mod fleet;
 pub mod follow;
 pub mod hub;
 pub mod identity;

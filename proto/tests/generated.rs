@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 #[test]
 fn generated_code_is_current() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let files = ["common", "publish", "query", "catalogue", "enrolment", "operator"]
+    let files = ["common", "publish", "query", "catalogue", "enrolment", "fleet", "operator"]
         .map(|name| format!("weft/v1/{name}.proto"));
     let descriptors = protox::compile(&files, [root]).expect("the .proto files compile");
     let out = tempfile::tempdir().unwrap();

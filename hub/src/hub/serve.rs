@@ -7,8 +7,9 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 use weft_proto::v1::{
-    catalogue_server::CatalogueServer, enrolment_server::EnrolmentServer, operator_server::OperatorServer,
-    publishing_server::PublishingServer, query_server::QueryServer, renewal_server::RenewalServer,
+    catalogue_server::CatalogueServer, enrolment_server::EnrolmentServer, fleet_server::FleetServer,
+    operator_server::OperatorServer, publishing_server::PublishingServer, query_server::QueryServer,
+    renewal_server::RenewalServer,
 };
 
 use super::{Error, Listeners, Parts, read};
@@ -16,6 +17,7 @@ use crate::{
     catalogue_service::CatalogueService,
     config::Config,
     console::{self, Console},
+    fleet::stream::{Attending, MAX_HEARTBEAT_BYTES},
     identity::{tls, trust::Trust},
     keys::Keys,
     operator::OperatorService,
@@ -98,11 +100,19 @@ fn api_routes(
         log: Arc::clone(&parts.stores.log),
         index: Arc::clone(&parts.stores.index),
         partitions: Arc::clone(&parts.partitions),
+        fleet: Arc::clone(&parts.fleet),
         keys: Arc::clone(&parts.keys),
         clock: Arc::clone(&parts.clock),
         trust_domain: config.trust_domain.clone(),
         enrolment_address,
     };
+    let attending = Attending::new(
+        Arc::clone(&parts.fleet),
+        Arc::clone(&parts.registry),
+        Arc::clone(&parts.partitions),
+        Arc::clone(authenticator),
+        Arc::clone(&parts.clock),
+    );
     let (_, health) = tonic_health::server::health_reporter();
     let routes = Routes::new(PublishingServer::new(publishing).max_decoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(QueryServer::new(looking).max_decoding_message_size(64 * 1024))
@@ -111,6 +121,7 @@ fn api_routes(
             CatalogueServer::new(CatalogueService::new(Arc::clone(&parts.registry)))
                 .max_decoding_message_size(64 * 1024),
         )
+        .add_service(FleetServer::new(attending).max_decoding_message_size(MAX_HEARTBEAT_BYTES))
         .add_service(RenewalServer::new(enrolling.clone()).max_decoding_message_size(64 * 1024))
         .add_service(health);
     match reflection(config) {

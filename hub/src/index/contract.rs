@@ -77,6 +77,7 @@ const CASES: &[Case] = cases![
     lists::alarms_newest_first,
     lists::appends_with_their_envelopes,
     lists::counts_and_probe,
+    lists::the_fleet_keeps_the_newest_word,
     rewinds::every_earlier_state_comes_back,
     rewinds::what_was_taken_out_is_kept_until_settled,
     rewinds::only_under_the_lease,

@@ -26,8 +26,8 @@ use crate::{
     log::{Partition, Topic},
 };
 use rows::{
-    AlarmRow, AppendRow, HeadEntry, HeadRow, LedgerRow, OutcomeRow, PositionRow, QuarantineRow, RecentEntry, Rows,
-    SubmissionId, VersionRow,
+    AlarmRow, AppendRow, FleetRow, HeadEntry, HeadRow, LedgerRow, OutcomeRow, PositionRow, QuarantineRow, RecentEntry,
+    Rows, SubmissionId, VersionRow,
 };
 
 /// A keyed hash (HMAC-SHA-256) of a holder or of a look-up identifier.
@@ -258,6 +258,12 @@ pub trait Index: fmt::Debug + Send + Sync {
 
     /// SHA-256 over rows in key order; equal on SQLite and PostgreSQL for equal rows.
     async fn digest(&self, scope: DigestScope) -> Result<[u8; 32], Error>;
+
+    /// Keeps what an adapter said of itself, unless something newer is kept.
+    async fn put_fleet(&self, row: &FleetRow) -> Result<(), Error>;
+
+    /// What every adapter said of itself last.
+    async fn fleet(&self) -> Result<Vec<FleetRow>, Error>;
 
     /// How many rows there are.
     async fn counts(&self) -> Result<Counts, Error>;

@@ -110,7 +110,11 @@ SELECT pg_advisory_lock($1)";
     let create = format!("-- create_schema\nCREATE SCHEMA IF NOT EXISTS {schema}");
     sqlx::query(AssertSqlSafe(create)).execute(&mut connection).await.map_err(unavailable)?;
     let tables = include_str!("postgres/0001_tables.sql").into_sql_str();
-    let migrations = vec![Migration::new(1, "tables".into(), MigrationType::Simple, tables, false)];
+    let fleet = include_str!("postgres/0002_fleet.sql").into_sql_str();
+    let migrations = vec![
+        Migration::new(1, "tables".into(), MigrationType::Simple, tables, false),
+        Migration::new(2, "fleet".into(), MigrationType::Simple, fleet, false),
+    ];
     let migrated = Migrator::with_migrations(migrations).run_direct(None, &mut connection, false).await;
     // The lock ends with the connection.
     connection.close().await.map_err(unavailable)?;

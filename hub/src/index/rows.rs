@@ -267,6 +267,19 @@ pub struct AlarmRow {
     pub detail: String,
 }
 
+/// `fleet`: what an adapter said of itself last. Key: sender. It follows from no log and is in no digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FleetRow {
+    /// `department/adapter`.
+    pub sender: String,
+    /// When an instance heard it last.
+    pub heard_at: Millis,
+    /// Which.
+    pub instance: String,
+    /// What it said: `weft.v1.FleetEntry`, never empty.
+    pub report: Bytes,
+}
+
 /// What one batch of entries turns into.
 #[derive(Clone, Debug, Default)]
 pub struct Rows {

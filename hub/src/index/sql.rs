@@ -23,7 +23,7 @@ use self::statement::{Args, Cells, Columns, Statement, broken};
 use super::{
     Advance, Counts, DigestScope, Error, Index, Known, KnownQuery, LookUp, Looked,
     rows::{
-        AlarmRow, AppendRow, HeadEntry, LedgerRow, OutcomeRow, PositionRow, QuarantineRow, RecentEntry, Rows,
+        AlarmRow, AppendRow, FleetRow, HeadEntry, LedgerRow, OutcomeRow, PositionRow, QuarantineRow, RecentEntry, Rows,
         SubmissionId, VersionRow,
     },
 };
@@ -215,6 +215,14 @@ impl<E: Engine> Index for SqlIndex<E> {
 
     async fn digest(&self, scope: DigestScope) -> Result<[u8; 32], Error> {
         super::digest::digest(&self.engine, scope).await
+    }
+
+    async fn put_fleet(&self, row: &FleetRow) -> Result<(), Error> {
+        commit::put_fleet(&self.engine, row).await
+    }
+
+    async fn fleet(&self) -> Result<Vec<FleetRow>, Error> {
+        read::fleet(&self.engine).await
     }
 
     async fn counts(&self) -> Result<Counts, Error> {

@@ -6,14 +6,16 @@
 //! - [`erase`]: a version's text is overwritten everywhere
 //! - [`correct`]: two persons confirm a correction of an ended record
 //! - [`watch`]: quarantine, alarms, state
+//! - [`fleet`]: adapters and what is asked of them
 //!
 //! Every change goes through [`RegistryView::administer`]: it is durable, and in force for every look that begins after the answer.
 
 mod check;
 mod correct;
 mod erase;
+mod fleet;
 mod grants;
-mod parties;
+pub(crate) mod parties;
 mod sealing;
 mod watch;
 
@@ -27,6 +29,7 @@ use weft_proto::{
 
 use crate::{
     clock::SharedClock,
+    fleet::Fleet,
     identity::Identity,
     index::{Error as IndexError, SharedIndex},
     keys::Keys,
@@ -49,6 +52,8 @@ pub struct OperatorService {
     pub index: SharedIndex,
     /// Which partitions may be appended to.
     pub partitions: Arc<Partitions>,
+    /// What adapters say of themselves.
+    pub fleet: Arc<Fleet>,
     /// Wraps a new department's keys; makes page tokens; names the CA.
     pub keys: Arc<Keys>,
     /// The time of events.
@@ -180,6 +185,16 @@ impl Operator for OperatorService {
     async fn request_resend(&self, request: Request<v1::RequestResendRequest>) -> Answer<v1::Change> {
         let who = operator(&request)?;
         Ok(Response::new(change(self.resend(&who, request.into_inner()).await?)))
+    }
+
+    async fn list_fleet(&self, request: Request<v1::ListFleetRequest>) -> Answer<v1::ListFleetResponse> {
+        operator(&request)?;
+        Ok(Response::new(v1::ListFleetResponse { entries: self.fleet.entries(&request.get_ref().department) }))
+    }
+
+    async fn command_adapter(&self, request: Request<v1::CommandAdapterRequest>) -> Answer<v1::CommandAdapterResponse> {
+        let who = operator(&request)?;
+        Ok(Response::new(self.command(&who, request.into_inner()).await?))
     }
 
     async fn status(&self, request: Request<v1::StatusRequest>) -> Answer<v1::StatusResponse> {

@@ -2,7 +2,7 @@
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use weft_proto::{Reason, Refusal, v1};
-use weft_record::catalogue::Catalogue;
+use weft_record::{catalogue::Catalogue, verify::Sender};
 
 use super::{
     OperatorService, change,
@@ -265,6 +265,36 @@ fn check_coverage(
             faults.add(format!("{field}.divisions[{at}]"), "is no division code (GB/T 2260)");
         }
     }
+}
+
+/// The department with what one of its adapters declares for its own record types; `None` where nothing differs. A type that
+/// another adapter owns stays that one's.
+pub(crate) fn declared(
+    registry: &Registry,
+    sender: &Sender,
+    coverage: &[v1::Coverage],
+) -> Result<Option<Department>, Refusal> {
+    let department = registry.departments.get(&sender.department);
+    let department =
+        department.ok_or_else(|| Refusal::new(Reason::NotFound).field("department", "is not registered"))?;
+    let mut faults = Faults::default();
+    faults.distinct("coverage", coverage.iter().map(|one| one.record_type.as_str()));
+    for (at, one) in coverage.iter().enumerate() {
+        check_coverage(&format!("coverage[{at}]"), one, &department.record_types, registry.catalogue(), &mut faults);
+    }
+    faults.done()?;
+    let mut changed = department.clone();
+    for one in coverage {
+        let new = Coverage { adapter: sender.adapter.clone(), ..self::coverage(one) };
+        match changed.coverage.iter_mut().find(|known| known.record_type == one.record_type) {
+            Some(known) if known.adapter.is_empty() || known.adapter == sender.adapter => *known = new,
+            Some(known) => {
+                tracing::warn!(record_type = known.record_type, owner = known.adapter, "another adapter owns the type");
+            }
+            None => changed.coverage.push(new),
+        }
+    }
+    Ok((changed != *department).then_some(changed))
 }
 
 fn not_owned_elsewhere(registry: &Registry, request: &v1::RegisterDepartmentRequest) -> Result<(), Refusal> {

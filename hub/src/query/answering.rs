@@ -22,8 +22,9 @@ pub struct Word {
     pub staleness: Vec<Staleness>,
 }
 
-/// The word for a version on `day`. `compromised`: its sealing key is marked so since before it was accepted.
-pub fn word(found: &Found, day: Date, compromised: bool) -> Word {
+/// The word for a version on `day`. `compromised`: its sealing key is marked so since before it was accepted. `doubts`: what its
+/// department's adapter gives reason to doubt.
+pub fn word(found: &Found, day: Date, compromised: bool, doubts: &[Staleness]) -> Word {
     let row = &found.row;
     let ended =
         row.valid_until.as_deref().and_then(|until| until.parse::<Date>().ok()).is_some_and(|until| until < day);
@@ -34,7 +35,8 @@ pub fn word(found: &Found, day: Date, compromised: bool) -> Word {
         "frozen" => (Answering::Frozen, "frozen"),
         other => (Answering::Revoked, other),
     };
-    let staleness = staleness(found, compromised);
+    let mut staleness = staleness(found, compromised);
+    staleness.extend(doubts);
     let answering = match answering {
         Answering::Satisfied if row.erased => Answering::Missing,
         Answering::Satisfied if !staleness.is_empty() => Answering::Stale,

@@ -28,6 +28,7 @@ use weft_record::record_id::RecordId;
 use crate::{
     clock::{Millis, SharedClock},
     decode::{holder_hash, identifier_hash},
+    fleet::Fleet,
     follow::Follower,
     index::{By, Error as IndexError, Found, LookUp, SharedIndex},
     keys::Keys,
@@ -86,6 +87,7 @@ pub struct Query {
     ledger: Arc<Ledger>,
     follower: Arc<Follower>,
     partitions: Arc<Partitions>,
+    fleet: Arc<Fleet>,
     keys: Arc<Keys>,
     clock: SharedClock,
 }
@@ -115,11 +117,12 @@ impl Query {
         ledger: Arc<Ledger>,
         follower: Arc<Follower>,
         partitions: Arc<Partitions>,
+        fleet: Arc<Fleet>,
         keys: Arc<Keys>,
         clock: SharedClock,
     ) -> Self {
         let coalescer = Coalescer::start(Arc::clone(&index));
-        Self { registry, index, coalescer, ledger, follower, partitions, keys, clock }
+        Self { registry, index, coalescer, ledger, follower, partitions, fleet, keys, clock }
     }
 
     /// One look. Every answer, also an empty or denied one, is on the ledger before it is returned.
@@ -295,11 +298,12 @@ impl Query {
 
     fn present(&self, checked: &Checked, allowed: &Allowed, found: Vec<Found>) -> Result<Vec<Presented>, Refusal> {
         let day = answering::local_date(checked.as_of.unwrap_or_else(|| self.clock.now()));
+        let doubts = self.fleet.doubts(&allowed.registry, &allowed.department, &allowed.record_type);
         let mut presented = Vec::with_capacity(found.len());
         for found in found {
             let compromised =
                 allowed.registry.compromised(&found.row.department, &found.row.kid, found.row.accepted_at);
-            let word = answering::word(&found, day, compromised);
+            let word = answering::word(&found, day, compromised, &doubts);
             let cut = present::cut(&found, allowed.registry.as_ref(), &allowed.fields, checked.holder.as_ref())?;
             presented.push(Presented { word, found, cut });
         }
@@ -338,8 +342,8 @@ impl Query {
         Ok(Answered { answering, answers, receipt, next })
     }
 
-    /// `missing` only where the department's declared coverage is complete, and nothing of the type waits to be repaired; else
-    /// `not_covered` or `stale`.
+    /// `missing` only where the department's declared coverage is complete, nothing of the type waits to be repaired and its
+    /// adapter is up to date; else `not_covered` or `stale`.
     fn nothing(&self, allowed: &Allowed) -> Answering {
         let topic = Topic::Records(allowed.record_type.clone());
         if self.partitions.rows().iter().any(|row| row.partition.topic == topic && !row.current) {
@@ -351,7 +355,11 @@ impl Query {
             .get(&allowed.department)
             .and_then(|department| department.coverage.iter().find(|one| one.record_type == allowed.record_type));
         match coverage {
-            Some(coverage) if coverage.back_fill_finished && coverage.divisions.is_empty() => Answering::Missing,
+            Some(coverage) if coverage.back_fill_finished && coverage.divisions.is_empty() => {
+                // What was issued since the department was last heard of may be what is asked for.
+                let doubts = self.fleet.doubts(&allowed.registry, &allowed.department, &allowed.record_type);
+                if doubts.is_empty() { Answering::Missing } else { Answering::Stale }
+            }
             _ => Answering::NotCovered,
         }
     }

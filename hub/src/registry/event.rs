@@ -13,7 +13,8 @@ pub struct Event {
     /// When the hub took it.
     pub at: Millis,
     /// The entity that it changes: `department/<code>`, `window/<name>`, `identity/<path>`, `token/<id>`, `key/<department>/<kid>`,
-    /// `grant/<id>`, `erasure/<record_id>@<version>`, `correction/<submission id>/<path>`, `resend/<n>`, `installation`.
+    /// `grant/<id>`, `erasure/<record_id>@<version>`, `correction/<submission id>/<path>`, `resend/<n>`,
+    /// `command/<id>`, `installation`.
     pub entity: String,
     /// The entity's revision after this event: it takes effect only as the next one. So an old event copied whole is stopped,
     /// and of two that race the first in the log wins.
@@ -58,6 +59,8 @@ pub enum After {
     },
     /// Adapters are to send again.
     Resend(Resend),
+    /// An adapter is to do something.
+    Command(Command),
 }
 
 /// A department: an authority that owns records.
@@ -314,4 +317,42 @@ pub struct Resend {
     pub record_types: Vec<String>,
     /// Since when.
     pub since: Millis,
+}
+
+/// What an operator asks of an adapter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Command {
+    /// Its id.
+    pub id: String,
+    /// The department.
+    pub department: String,
+    /// The adapter.
+    pub adapter: String,
+    /// What it is to do.
+    pub act: Act,
+    /// Of this source alone; empty means all.
+    pub source: String,
+}
+
+/// What an adapter is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "act", deny_unknown_fields)]
+pub enum Act {
+    /// Read no further.
+    Pause {},
+    /// Read again.
+    Resume {},
+    /// Read again what the source has since then.
+    Resync {
+        /// Since when.
+        since: Millis,
+    },
+    /// Compare source and hub.
+    Reconcile {
+        /// And send again what differs.
+        repair: bool,
+    },
+    /// Renew the certificate now.
+    Renew {},
 }

@@ -1,7 +1,7 @@
 //! The registry as one instance sees it: every event up to a position, folded.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
 };
 
@@ -9,7 +9,8 @@ use weft_record::{catalogue::Catalogue, digest::DigestKey, keys::VerifyingKey};
 use zeroize::Zeroizing;
 
 use super::event::{
-    After, Department, Erasure, Event, Grant, IdentityState, JoinToken, KeyStanding, Resend, SealingKey, Window,
+    After, Command, Department, Erasure, Event, Grant, IdentityState, JoinToken, KeyStanding, Resend, SealingKey,
+    Window,
 };
 use crate::{
     clock::Millis,
@@ -50,6 +51,9 @@ pub enum Ignored {
     Installation(String),
 }
 
+/// How long a command is told to its adapter, milliseconds.
+pub const COMMAND_MS: Millis = 86_400_000;
+
 /// Every administrative fact up to [`Registry::position`].
 #[derive(Clone)]
 pub struct Registry {
@@ -75,6 +79,8 @@ pub struct Registry {
     pub corrections: HashMap<String, Vec<(String, u64)>>,
     /// (when, what), in order.
     pub resends: Vec<(Millis, Resend)>,
+    /// (when, what), in order; those that are too old to be told are forgotten.
+    pub commands: VecDeque<(Millis, Command)>,
     revisions: HashMap<String, u64>,
     brought_by: HashMap<(String, u64), u64>,
     keys: HashMap<String, DepartmentKeys>,
@@ -120,6 +126,7 @@ impl Registry {
             erasures: HashMap::new(),
             corrections: HashMap::new(),
             resends: Vec::new(),
+            commands: VecDeque::new(),
             revisions: HashMap::new(),
             brought_by: HashMap::new(),
             keys: HashMap::new(),
@@ -231,6 +238,13 @@ impl Registry {
                 }
             }
             After::Resend(resend) => self.resends.push((at, resend)),
+            After::Command(command) => {
+                let told_until = |asked: &Millis| asked.saturating_add(COMMAND_MS);
+                while self.commands.front().is_some_and(|(asked, _)| told_until(asked) < at) {
+                    self.commands.pop_front();
+                }
+                self.commands.push_back((at, command));
+            }
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use weft_proto::{
     Reason, Refusal,
     v1::{self, enrolment_server::Enrolment as EnrolmentApi, renewal_server::Renewal as RenewalApi},
 };
-use weft_record::keys::VerifyingKey;
+use weft_record::{keys::VerifyingKey, verify::Sender};
 
 use super::auth::{caller, sender};
 use crate::{
@@ -198,6 +198,12 @@ impl RenewalApi for Enrolling {
         let request = request.into_inner();
         let now = self.clock.now();
         let path = caller.identity.to_string();
+        let known = self.registry.snapshot();
+        if let Some(key) = own_key(&known, &request.jwk, &sender) {
+            // Asked again: the answer was lost, or a person has decided meanwhile.
+            let state = key_state(key.standing).into();
+            return Ok(Response::new(v1::ProposeSealingKeyResponse { state, fingerprint: key.kid.clone() }));
+        }
         let mut kid = String::new();
         self.registry
             .administer(&path, |registry| {
@@ -216,6 +222,13 @@ impl RenewalApi for Enrolling {
         let state = state.map_or(v1::KeyState::Unspecified, |key| key_state(key.standing));
         Ok(Response::new(v1::ProposeSealingKeyResponse { state: state.into(), fingerprint: kid }))
     }
+}
+
+/// The key that this very adapter proposed before.
+fn own_key<'a>(registry: &'a Registry, jwk: &str, sender: &Sender) -> Option<&'a SealingKey> {
+    let key = VerifyingKey::from_jwk(&serde_json::from_str(jwk).ok()?).ok()?;
+    let known = registry.sealing_keys.get(&(sender.department.clone(), key.kid().to_owned()))?;
+    (known.adapter == sender.adapter).then_some(known)
 }
 
 /// Whether the department's previous active key signed the new one's fingerprint. A signature that does not verify is an error, not a

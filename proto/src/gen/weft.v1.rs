@@ -80,6 +80,23 @@ pub struct Outcome {
     #[prost(bytes = "vec", tag = "9")]
     pub standing_digest: ::prost::alloc::vec::Vec<u8>,
 }
+/// What a department has declared to publish.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Coverage {
+    #[prost(string, tag = "1")]
+    pub record_type: ::prost::alloc::string::String,
+    /// Local date; records issued since then are published.
+    #[prost(string, tag = "2")]
+    pub since: ::prost::alloc::string::String,
+    /// Division codes (GB/T 2260); empty means the whole county.
+    #[prost(string, repeated, tag = "3")]
+    pub divisions: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(bool, tag = "4")]
+    pub back_fill_finished: bool,
+    /// The adapter that owns the type.
+    #[prost(string, tag = "5")]
+    pub adapter: ::prost::alloc::string::String,
+}
 /// What became of a submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -2769,6 +2786,760 @@ pub mod renewal_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FromAdapter {
+    #[prost(oneof = "from_adapter::Kind", tags = "1, 2")]
+    pub kind: ::core::option::Option<from_adapter::Kind>,
+}
+/// Nested message and enum types in `FromAdapter`.
+pub mod from_adapter {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Kind {
+        /// The first message, and again whenever something in it has changed.
+        #[prost(message, tag = "1")]
+        Hello(super::Hello),
+        #[prost(message, tag = "2")]
+        Heartbeat(super::Heartbeat),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ToAdapter {
+    #[prost(oneof = "to_adapter::Kind", tags = "1, 2")]
+    pub kind: ::core::option::Option<to_adapter::Kind>,
+}
+/// Nested message and enum types in `ToAdapter`.
+pub mod to_adapter {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Kind {
+        /// The answer to each heartbeat.
+        #[prost(message, tag = "1")]
+        Heard(super::Heard),
+        /// Told on every stream until a heartbeat acknowledges it, for a day at most.
+        #[prost(message, tag = "2")]
+        Command(super::Command),
+    }
+}
+/// What an adapter is.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Hello {
+    /// The version of its software.
+    #[prost(string, tag = "1")]
+    pub version: ::prost::alloc::string::String,
+    /// SHA-256 of its effective configuration, hex.
+    #[prost(string, tag = "2")]
+    pub config_digest: ::prost::alloc::string::String,
+    /// What it declares to publish, one for each of its record types that says so. Where it differs from what the registry has, it
+    /// becomes a registry event.
+    #[prost(message, repeated, tag = "3")]
+    pub coverage: ::prost::alloc::vec::Vec<Coverage>,
+    #[prost(message, repeated, tag = "4")]
+    pub sources: ::prost::alloc::vec::Vec<SourceInfo>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SourceInfo {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// `file`, `sql`, `odbc`, `rest`, `push`.
+    #[prost(string, tag = "2")]
+    pub kind: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub record_type: ::prost::alloc::string::String,
+    /// When it may be read, `HH:MM-HH:MM` in Asia/Shanghai; empty means always.
+    #[prost(string, repeated, tag = "4")]
+    pub hours: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SourceReport {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(enumeration = "SourceState", tag = "2")]
+    pub state: i32,
+    #[prost(bool, tag = "3")]
+    pub reachable: bool,
+    /// Milliseconds before this heartbeat that it was last looked at with success; absent: never since the adapter began.
+    #[prost(uint64, optional, tag = "4")]
+    pub last_read_ago_ms: ::core::option::Option<u64>,
+    /// Since the adapter began.
+    #[prost(uint64, tag = "5")]
+    pub rows_read: u64,
+    #[prost(uint64, tag = "6")]
+    pub rows_sent: u64,
+    #[prost(uint64, tag = "7")]
+    pub rows_refused: u64,
+    /// What is wrong with it, where something is; without any value of a record.
+    #[prost(string, tag = "8")]
+    pub zh: ::prost::alloc::string::String,
+    #[prost(string, tag = "9")]
+    pub en: ::prost::alloc::string::String,
+}
+/// What waits at the adapter, of one record type.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Backlog {
+    #[prost(string, tag = "1")]
+    pub record_type: ::prost::alloc::string::String,
+    /// Versions without a receipt.
+    #[prost(uint64, tag = "2")]
+    pub unsent: u64,
+    /// Of those, waiting for their key or sender to be accepted.
+    #[prost(uint64, tag = "3")]
+    pub held: u64,
+    /// Milliseconds before this heartbeat that the oldest of them was sealed.
+    #[prost(uint64, tag = "4")]
+    pub oldest_ago_ms: u64,
+}
+/// What an adapter keeps the operator from having to guess.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Heartbeat {
+    /// By the adapter's clock.
+    #[prost(message, optional, tag = "1")]
+    pub at: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, repeated, tag = "2")]
+    pub sources: ::prost::alloc::vec::Vec<SourceReport>,
+    #[prost(message, repeated, tag = "3")]
+    pub backlog: ::prost::alloc::vec::Vec<Backlog>,
+    /// Versions with a receipt and no outcome yet.
+    #[prost(uint64, tag = "4")]
+    pub awaiting_outcome: u64,
+    /// On the disk of the state directory.
+    #[prost(uint64, tag = "5")]
+    pub free_disk_bytes: u64,
+    /// The hub's clock minus the adapter's, milliseconds, as last measured.
+    #[prost(int64, optional, tag = "6")]
+    pub clock_offset_ms: ::core::option::Option<i64>,
+    #[prost(message, optional, tag = "7")]
+    pub certificate_expires: ::core::option::Option<::prost_types::Timestamp>,
+    /// The largest position of the ledger that it was told.
+    #[prost(uint64, tag = "8")]
+    pub ledger_position: u64,
+    /// The last comparison of source and hub; absent before the first.
+    #[prost(message, optional, tag = "9")]
+    pub reconciled: ::core::option::Option<Reconciled>,
+    /// What it cannot do now as a whole (its disk is full, the hub told a ledger shorter than before …); empty when nothing.
+    #[prost(message, repeated, tag = "10")]
+    pub troubles: ::prost::alloc::vec::Vec<Trouble>,
+    /// Problems of rows that are open.
+    #[prost(uint64, tag = "11")]
+    pub open_problems: u64,
+    /// The newest of them, three at most; without any value of a record.
+    #[prost(message, repeated, tag = "12")]
+    pub last_problems: ::prost::alloc::vec::Vec<LastProblem>,
+    /// Commands that were carried out, or refused, in the last day.
+    #[prost(message, repeated, tag = "13")]
+    pub commands: ::prost::alloc::vec::Vec<CommandDone>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Trouble {
+    /// Stable: `disk_full`, `disk_low`, `key_not_accepted`, `ledger_went_back`, `reconcile_differs`.
+    #[prost(string, tag = "1")]
+    pub trouble: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub zh: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub en: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LastProblem {
+    #[prost(string, tag = "1")]
+    pub source: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub file: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub line: u64,
+    #[prost(string, tag = "4")]
+    pub column: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub zh: ::prost::alloc::string::String,
+    #[prost(string, tag = "7")]
+    pub en: ::prost::alloc::string::String,
+}
+/// What a comparison of source and hub found.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Reconciled {
+    #[prost(message, optional, tag = "1")]
+    pub at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Records that the adapter knows, and that the hub has.
+    #[prost(uint64, tag = "2")]
+    pub here: u64,
+    #[prost(uint64, tag = "3")]
+    pub hub: u64,
+    #[prost(uint64, tag = "4")]
+    pub missing: u64,
+    #[prost(uint64, tag = "5")]
+    pub extra: u64,
+    #[prost(uint64, tag = "6")]
+    pub different: u64,
+    /// Sent again.
+    #[prost(uint64, tag = "7")]
+    pub repaired: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CommandDone {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// False: refused, and why.
+    #[prost(bool, tag = "2")]
+    pub done: bool,
+    #[prost(string, tag = "3")]
+    pub zh: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub en: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Heard {
+    /// By the hub's clock.
+    #[prost(message, optional, tag = "1")]
+    pub at: ::core::option::Option<::prost_types::Timestamp>,
+    /// The next offset of the ledger as this instance knows it. It never goes back: an adapter that was told more alarms.
+    #[prost(uint64, tag = "2")]
+    pub ledger_position: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Command {
+    /// The same command twice is carried out once.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(enumeration = "CommandKind", tag = "2")]
+    pub kind: i32,
+    /// A source's name; empty means all.
+    #[prost(string, tag = "3")]
+    pub source: ::prost::alloc::string::String,
+    /// For `RESYNC`.
+    #[prost(message, optional, tag = "4")]
+    pub since: ::core::option::Option<::prost_types::Timestamp>,
+    /// For `RECONCILE`: send again what differs.
+    #[prost(bool, tag = "5")]
+    pub repair: bool,
+}
+/// One adapter, for the operator.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FleetEntry {
+    #[prost(string, tag = "1")]
+    pub department: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub adapter: ::prost::alloc::string::String,
+    #[prost(enumeration = "AdapterState", tag = "3")]
+    pub state: i32,
+    /// Whether a person must do something.
+    #[prost(bool, tag = "4")]
+    pub needs_person: bool,
+    /// Why it is in that state, and what to do.
+    #[prost(string, tag = "5")]
+    pub zh: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub en: ::prost::alloc::string::String,
+    #[prost(string, tag = "7")]
+    pub todo_zh: ::prost::alloc::string::String,
+    #[prost(string, tag = "8")]
+    pub todo_en: ::prost::alloc::string::String,
+    /// Absent: never.
+    #[prost(message, optional, tag = "9")]
+    pub heard_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// When the oldest version without a receipt was sealed; absent: there is none.
+    #[prost(message, optional, tag = "10")]
+    pub oldest_unsent: ::core::option::Option<::prost_types::Timestamp>,
+    /// The instance that heard it last.
+    #[prost(string, tag = "11")]
+    pub instance: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "12")]
+    pub hello: ::core::option::Option<Hello>,
+    #[prost(message, optional, tag = "13")]
+    pub heartbeat: ::core::option::Option<Heartbeat>,
+    /// Commands of the last day that are not acknowledged yet.
+    #[prost(message, repeated, tag = "14")]
+    pub pending: ::prost::alloc::vec::Vec<Command>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListFleetRequest {
+    /// Of this department alone; empty means all.
+    #[prost(string, tag = "1")]
+    pub department: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListFleetResponse {
+    /// Worst first.
+    #[prost(message, repeated, tag = "1")]
+    pub entries: ::prost::alloc::vec::Vec<FleetEntry>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CommandAdapterRequest {
+    #[prost(string, tag = "1")]
+    pub department: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub adapter: ::prost::alloc::string::String,
+    /// Its id is given by the hub.
+    #[prost(message, optional, tag = "3")]
+    pub command: ::core::option::Option<Command>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CommandAdapterResponse {
+    #[prost(string, tag = "1")]
+    pub command_id: ::prost::alloc::string::String,
+}
+/// How a source stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SourceState {
+    Unspecified = 0,
+    /// It was read, and waits for the next time.
+    Idle = 1,
+    /// It is being read.
+    Reading = 2,
+    /// It is being read, and much of it is still to come.
+    BackFilling = 3,
+    /// Reading waits until the spool has room: the hub is behind, or away.
+    Waiting = 4,
+    /// Outside its service hours.
+    Resting = 5,
+    /// By command.
+    Paused = 6,
+    /// It cannot be read now; it is tried again.
+    Unreachable = 7,
+    /// Almost all of its rows fail: it stands still until a person resumes it.
+    Stopped = 8,
+}
+impl SourceState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SOURCE_STATE_UNSPECIFIED",
+            Self::Idle => "SOURCE_STATE_IDLE",
+            Self::Reading => "SOURCE_STATE_READING",
+            Self::BackFilling => "SOURCE_STATE_BACK_FILLING",
+            Self::Waiting => "SOURCE_STATE_WAITING",
+            Self::Resting => "SOURCE_STATE_RESTING",
+            Self::Paused => "SOURCE_STATE_PAUSED",
+            Self::Unreachable => "SOURCE_STATE_UNREACHABLE",
+            Self::Stopped => "SOURCE_STATE_STOPPED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SOURCE_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "SOURCE_STATE_IDLE" => Some(Self::Idle),
+            "SOURCE_STATE_READING" => Some(Self::Reading),
+            "SOURCE_STATE_BACK_FILLING" => Some(Self::BackFilling),
+            "SOURCE_STATE_WAITING" => Some(Self::Waiting),
+            "SOURCE_STATE_RESTING" => Some(Self::Resting),
+            "SOURCE_STATE_PAUSED" => Some(Self::Paused),
+            "SOURCE_STATE_UNREACHABLE" => Some(Self::Unreachable),
+            "SOURCE_STATE_STOPPED" => Some(Self::Stopped),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum CommandKind {
+    Unspecified = 0,
+    /// Read no further; outlives a restart.
+    Pause = 1,
+    /// Read again what was paused or stopped.
+    Resume = 2,
+    /// Read again what the source has since `since`; only what differs is sent.
+    Resync = 3,
+    /// Compare source and hub.
+    Reconcile = 4,
+    /// Renew the certificate now.
+    Renew = 5,
+}
+impl CommandKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "COMMAND_KIND_UNSPECIFIED",
+            Self::Pause => "COMMAND_KIND_PAUSE",
+            Self::Resume => "COMMAND_KIND_RESUME",
+            Self::Resync => "COMMAND_KIND_RESYNC",
+            Self::Reconcile => "COMMAND_KIND_RECONCILE",
+            Self::Renew => "COMMAND_KIND_RENEW",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "COMMAND_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "COMMAND_KIND_PAUSE" => Some(Self::Pause),
+            "COMMAND_KIND_RESUME" => Some(Self::Resume),
+            "COMMAND_KIND_RESYNC" => Some(Self::Resync),
+            "COMMAND_KIND_RECONCILE" => Some(Self::Reconcile),
+            "COMMAND_KIND_RENEW" => Some(Self::Renew),
+            _ => None,
+        }
+    }
+}
+/// How an adapter stands, the worst last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum AdapterState {
+    Unspecified = 0,
+    Healthy = 1,
+    /// All of its sources are outside their service hours.
+    Resting = 2,
+    BackFilling = 3,
+    /// By command.
+    Paused = 4,
+    /// Its certificate ends soon and was not renewed.
+    Expiring = 5,
+    /// What it has to send is older than it should be.
+    Late = 6,
+    /// Something fails that does not mend itself.
+    Failing = 7,
+    /// It is not heard of.
+    Silent = 8,
+}
+impl AdapterState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ADAPTER_STATE_UNSPECIFIED",
+            Self::Healthy => "ADAPTER_STATE_HEALTHY",
+            Self::Resting => "ADAPTER_STATE_RESTING",
+            Self::BackFilling => "ADAPTER_STATE_BACK_FILLING",
+            Self::Paused => "ADAPTER_STATE_PAUSED",
+            Self::Expiring => "ADAPTER_STATE_EXPIRING",
+            Self::Late => "ADAPTER_STATE_LATE",
+            Self::Failing => "ADAPTER_STATE_FAILING",
+            Self::Silent => "ADAPTER_STATE_SILENT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ADAPTER_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "ADAPTER_STATE_HEALTHY" => Some(Self::Healthy),
+            "ADAPTER_STATE_RESTING" => Some(Self::Resting),
+            "ADAPTER_STATE_BACK_FILLING" => Some(Self::BackFilling),
+            "ADAPTER_STATE_PAUSED" => Some(Self::Paused),
+            "ADAPTER_STATE_EXPIRING" => Some(Self::Expiring),
+            "ADAPTER_STATE_LATE" => Some(Self::Late),
+            "ADAPTER_STATE_FAILING" => Some(Self::Failing),
+            "ADAPTER_STATE_SILENT" => Some(Self::Silent),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+pub mod fleet_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// For identities `…/department/<code>/adapter/<name>`.
+    #[derive(Debug, Clone)]
+    pub struct FleetClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl FleetClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> FleetClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> FleetClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            FleetClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// One stream per adapter, open as long as it runs: first a `Hello`, then a heartbeat every few seconds; commands back.
+        /// An adapter that is not heard of any more is silent, and what its department published becomes `stale` in time.
+        pub async fn connect_adapter(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::FromAdapter>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ToAdapter>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/weft.v1.Fleet/ConnectAdapter",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("weft.v1.Fleet", "ConnectAdapter"));
+            self.inner.streaming(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod fleet_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with FleetServer.
+    #[async_trait]
+    pub trait Fleet: std::marker::Send + std::marker::Sync + 'static {
+        /// Server streaming response type for the ConnectAdapter method.
+        type ConnectAdapterStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ToAdapter, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// One stream per adapter, open as long as it runs: first a `Hello`, then a heartbeat every few seconds; commands back.
+        /// An adapter that is not heard of any more is silent, and what its department published becomes `stale` in time.
+        async fn connect_adapter(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::FromAdapter>>,
+        ) -> std::result::Result<
+            tonic::Response<Self::ConnectAdapterStream>,
+            tonic::Status,
+        >;
+    }
+    /// For identities `…/department/<code>/adapter/<name>`.
+    #[derive(Debug)]
+    pub struct FleetServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> FleetServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for FleetServer<T>
+    where
+        T: Fleet,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/weft.v1.Fleet/ConnectAdapter" => {
+                    #[allow(non_camel_case_types)]
+                    struct ConnectAdapterSvc<T: Fleet>(pub Arc<T>);
+                    impl<T: Fleet> tonic::server::StreamingService<super::FromAdapter>
+                    for ConnectAdapterSvc<T> {
+                        type Response = super::ToAdapter;
+                        type ResponseStream = T::ConnectAdapterStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<tonic::Streaming<super::FromAdapter>>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Fleet>::connect_adapter(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ConnectAdapterSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for FleetServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "weft.v1.Fleet";
+    impl<T> tonic::server::NamedService for FleetServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
 /// A registry event that is durable and has taken effect for every look that begins now.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Change {
@@ -2795,23 +3566,6 @@ pub struct RegisterDepartmentRequest {
     /// Declared coverage per record type; may be given later by registering again.
     #[prost(message, repeated, tag = "5")]
     pub coverage: ::prost::alloc::vec::Vec<Coverage>,
-}
-/// What a department has declared to publish.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Coverage {
-    #[prost(string, tag = "1")]
-    pub record_type: ::prost::alloc::string::String,
-    /// Local date; records issued since then are published.
-    #[prost(string, tag = "2")]
-    pub since: ::prost::alloc::string::String,
-    /// Division codes (GB/T 2260); empty means the whole county.
-    #[prost(string, repeated, tag = "3")]
-    pub divisions: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    #[prost(bool, tag = "4")]
-    pub back_fill_finished: bool,
-    /// The adapter that owns the type.
-    #[prost(string, tag = "5")]
-    pub adapter: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListDepartmentsRequest {}
@@ -3530,6 +4284,56 @@ pub mod operator_client {
                 .insert(GrpcMethod::new("weft.v1.Operator", "RequestResend"));
             self.inner.unary(req, path, codec).await
         }
+        /// Every adapter with its state, the worst first.
+        pub async fn list_fleet(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListFleetRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListFleetResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/weft.v1.Operator/ListFleet",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("weft.v1.Operator", "ListFleet"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Asks something of an adapter; it is told when it next has a stream, within a day.
+        pub async fn command_adapter(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CommandAdapterRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CommandAdapterResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/weft.v1.Operator/CommandAdapter",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("weft.v1.Operator", "CommandAdapter"));
+            self.inner.unary(req, path, codec).await
+        }
         /// A state of the hub: positions, lags, whether each partition is current, index digest on request.
         pub async fn status(
             &mut self,
@@ -3657,6 +4461,22 @@ pub mod operator_server {
             &self,
             request: tonic::Request<super::RequestResendRequest>,
         ) -> std::result::Result<tonic::Response<super::Change>, tonic::Status>;
+        /// Every adapter with its state, the worst first.
+        async fn list_fleet(
+            &self,
+            request: tonic::Request<super::ListFleetRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListFleetResponse>,
+            tonic::Status,
+        >;
+        /// Asks something of an adapter; it is told when it next has a stream, within a day.
+        async fn command_adapter(
+            &self,
+            request: tonic::Request<super::CommandAdapterRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CommandAdapterResponse>,
+            tonic::Status,
+        >;
         /// A state of the hub: positions, lags, whether each partition is current, index digest on request.
         async fn status(
             &self,
@@ -4446,6 +5266,96 @@ pub mod operator_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RequestResendSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/weft.v1.Operator/ListFleet" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListFleetSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::ListFleetRequest>
+                    for ListFleetSvc<T> {
+                        type Response = super::ListFleetResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListFleetRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::list_fleet(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListFleetSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/weft.v1.Operator/CommandAdapter" => {
+                    #[allow(non_camel_case_types)]
+                    struct CommandAdapterSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::CommandAdapterRequest>
+                    for CommandAdapterSvc<T> {
+                        type Response = super::CommandAdapterResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CommandAdapterRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::command_adapter(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CommandAdapterSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

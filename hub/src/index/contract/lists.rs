@@ -7,8 +7,8 @@ use super::{
     fresh,
 };
 use crate::index::{
-    Counts,
-    rows::{QuarantineRow, Rows},
+    Counts, DigestScope,
+    rows::{FleetRow, QuarantineRow, Rows},
 };
 
 pub(super) async fn heads_in_pages(factory: &dyn Factory) {
@@ -158,4 +158,23 @@ pub(super) async fn counts_and_probe(factory: &dyn Factory) {
     index.probe().await.unwrap();
     assert_eq!(index.counts().await.unwrap(), Counts { versions: 2, records: 1, ledger: 1, quarantine_open: 1 });
     assert_eq!(super::everything(&*index).await, before);
+}
+
+pub(super) async fn the_fleet_keeps_the_newest_word(factory: &dyn Factory) {
+    let (subject, index) = fresh(factory).await;
+    let before = index.digest(DigestScope::Everything).await.unwrap();
+    let word = |sender: &str, heard_at, text: &'static [u8]| FleetRow {
+        sender: sender.into(),
+        heard_at,
+        instance: "a".into(),
+        report: bytes::Bytes::from_static(text),
+    };
+    assert!(index.fleet().await.unwrap().is_empty());
+    index.put_fleet(&word("d/main", 20, b"first")).await.unwrap();
+    index.put_fleet(&word("d/main", 10, b"late")).await.unwrap();
+    index.put_fleet(&word("d/main", 30, b"newest")).await.unwrap();
+    index.put_fleet(&word("b/main", 5, b"other")).await.unwrap();
+    let other = subject.open().await;
+    assert_eq!(other.fleet().await.unwrap(), [word("b/main", 5, b"other"), word("d/main", 30, b"newest")]);
+    assert_eq!(index.digest(DigestScope::Everything).await.unwrap(), before, "it follows from no log");
 }

@@ -11,7 +11,7 @@ use crate::{
     clock::Millis,
     index::{
         Advance, KeyedHash,
-        rows::{AppendRow, OutcomeRow, PositionRow, Rows, Stub},
+        rows::{AppendRow, FleetRow, OutcomeRow, PositionRow, Rows, Stub},
     },
     log::Partition,
 };
@@ -239,6 +239,11 @@ pub(super) async fn settle_lost(engine: &dyn Engine, lost: &AppendRow) -> Result
         (&lost.entry_id.0).into(),
     ]);
     one(engine, &sql::SETTLE_LOST, args).await.map(|_| ())
+}
+
+pub(super) async fn put_fleet(engine: &dyn Engine, row: &FleetRow) -> Result<(), Error> {
+    let args = [(&row.sender).into(), row.heard_at.into(), (&row.instance).into(), (&row.report).into()];
+    one(engine, &sql::PUT_FLEET, Args::singles(args)).await.map(|_| ())
 }
 
 pub(super) async fn probe(engine: &dyn Engine) -> Result<(), Error> {

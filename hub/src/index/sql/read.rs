@@ -11,7 +11,8 @@ use crate::{
     index::{
         Counts, Known, KnownQuery,
         rows::{
-            AlarmRow, AppendRow, HeadEntry, LedgerRow, OutcomeRow, PositionRow, QuarantineRow, SubmissionId, VersionRow,
+            AlarmRow, AppendRow, FleetRow, HeadEntry, LedgerRow, OutcomeRow, PositionRow, QuarantineRow, SubmissionId,
+            VersionRow,
         },
     },
     log::Partition,
@@ -133,6 +134,13 @@ pub(super) async fn appends_of(engine: &dyn Engine, record_id: &str, version: u6
 pub(super) async fn lost(engine: &dyn Engine, partition: &Partition, limit: u32) -> Result<Vec<AppendRow>, Error> {
     let args = [(&partition.topic.name()).into(), partition.number.into(), limit.into()];
     rows(engine, &sql::LOST_OF, Args::singles(args), cells::append).await
+}
+
+pub(super) async fn fleet(engine: &dyn Engine) -> Result<Vec<FleetRow>, Error> {
+    let fleet = |cells: &mut Cells| -> Result<FleetRow, Error> {
+        Ok(FleetRow { sender: cells.text()?, heard_at: cells.int()?, instance: cells.text()?, report: cells.bytes()? })
+    };
+    rows(engine, &sql::FLEET, Args::default(), fleet).await
 }
 
 pub(super) async fn counts(engine: &dyn Engine) -> Result<Counts, Error> {

@@ -236,6 +236,12 @@ SELECT count(*) FROM quarantine WHERE sender = $1 AND NOT closed", 1, NONE;
     ALARMS_NEWEST = "-- alarms_newest
 SELECT id, alarm, at_ms, topic, partition_no, entry_offset, detail
 FROM alarms ORDER BY at_ms DESC, id DESC LIMIT $1", 1, NONE;
+    PUT_FLEET = "-- put_fleet
+INSERT INTO fleet (sender, heard_ms, instance, report) VALUES ($1, $2, $3, $4)
+ON CONFLICT (sender) DO UPDATE SET heard_ms = excluded.heard_ms, instance = excluded.instance, report = excluded.report
+WHERE fleet.heard_ms <= excluded.heard_ms", 4, NONE;
+    FLEET = "-- fleet
+SELECT sender, heard_ms, instance, report FROM fleet ORDER BY sender", 0, NONE;
     COUNTS = "-- counts
 SELECT
     (SELECT count(*) FROM versions),

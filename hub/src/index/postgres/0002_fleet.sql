@@ -1,0 +1,9 @@
+-- What adapters said of themselves last, for every instance to see. It follows from no log: a heartbeat renews it, so it is in no
+-- digest and in no rebuild.
+
+CREATE TABLE fleet (
+    sender TEXT COLLATE "C" NOT NULL PRIMARY KEY, -- fixed; department/adapter
+    heard_ms BIGINT NOT NULL,           -- when an instance heard it last, by that instance's clock
+    instance TEXT COLLATE "C" NOT NULL,           -- which
+    report BYTEA NOT NULL              -- weft.v1.FleetEntry: its hello and its heartbeat; no value of a record
+);
