@@ -46,12 +46,15 @@ pub enum Kind {
         /// A date field.
         field: String,
     },
-    /// The field, normalised, is the value of a holder of that scheme.
+    /// The field, normalised, is the value of a holder of that scheme and, where one is named, of that role.
     EqualsHolder {
         /// The field.
         field: String,
         /// The holder's scheme.
         scheme: Scheme,
+        /// The holder's role; any when there is none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        role: Option<String>,
     },
     /// The two pointers hold equal values; an absent one holds.
     Equals {

@@ -192,6 +192,10 @@ fn agree_on_rules(definition: &Definition) -> Result<(), String> {
                     ensure(known, || format!("rule {}: {role} is no role", rule.id))?;
                 }
             }
+            Kind::EqualsHolder { scheme, role: Some(role), .. } => {
+                let known = definition.holders.iter().any(|one| one.role == *role && one.schemes.contains(scheme));
+                ensure(known, || format!("rule {}: no holder has role {role} and scheme {scheme}", rule.id))?;
+            }
             Kind::EqualsHolder { scheme, .. } | Kind::StartsWithHolder { scheme, .. } => {
                 let known = definition.holders.iter().any(|holder| holder.schemes.contains(scheme));
                 ensure(known, || format!("rule {}: no holder has scheme {scheme}", rule.id))?;

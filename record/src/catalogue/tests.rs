@@ -377,6 +377,21 @@ fn a_new_version_of_a_type_names_the_items_that_it_breaks() {
 }
 
 #[test]
+fn the_legal_representative_has_one_name_in_every_type() {
+    let catalogue = builtin();
+    let mut named = 0;
+    for record_type in catalogue.record_types() {
+        for (name, field) in &record_type.definition.fields {
+            if field.name.zh.starts_with("法定代表人") {
+                assert!(["legalRep", "legalRepId"].contains(&name.as_str()), "{}: {name}", record_type.definition.name);
+                named += 1;
+            }
+        }
+    }
+    assert!(named >= 6, "{named}");
+}
+
+#[test]
 fn the_code_tables_and_dialects_that_are_compiled_in_are_there() {
     let catalogue = builtin();
     let divisions = catalogue.code_table("divisions").unwrap();

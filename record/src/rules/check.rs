@@ -115,11 +115,11 @@ pub(crate) fn broken(rule: &TypeRule, context: &Context<'_>) -> Option<String> {
             let day = real_day(context.field(field)?.as_str()?)?;
             (day > issued).then(|| at_field(field))
         }
-        Kind::EqualsHolder { field, scheme } => {
+        Kind::EqualsHolder { field, scheme, role } => {
             let value = context.as_holder(field, *scheme)?;
             let named = context
                 .holders()
-                .filter(|holder| holder.scheme == *scheme)
+                .filter(|holder| holder.scheme == *scheme && role.as_ref().is_none_or(|role| role == holder.role))
                 .any(|holder| matches_masked(&value, &normalise_holder(*scheme, holder.value)));
             (!named).then(|| at_field(field))
         }

@@ -103,6 +103,18 @@ fn equals_holder_normalises_and_sees_through_masks() {
 }
 
 #[test]
+fn equals_holder_tells_roles_apart_where_one_is_named() {
+    let holder = |role: &str, value: &str| json!({"role": role, "scheme": "citizen-id", "value": value});
+    let couple = [holder("husband", "370399198002290012"), holder("wife", "370399198506150021")];
+    let with = |value: &str| json!({"holders": couple.clone(), "fields": {"id": value}});
+    let any = "kind = \"equals_holder\"\nfield = \"id\"\nscheme = \"citizen-id\"";
+    assert_eq!(at(any, with("370399198506150021")), None);
+    let husband = format!("{any}\nrole = \"husband\"");
+    assert_eq!(at(&husband, with("370399198002290012")), None);
+    assert_eq!(at(&husband, with("370399198506150021")).as_deref(), Some("/fields/id"), "that is the wife's");
+}
+
+#[test]
 fn equals_and_starts_with_holder() {
     let text = "kind = \"equals\"\nfirst = \"/fields/uscc\"\nsecond = \"/fields/b\"";
     assert_eq!(at(text, fields(json!({"uscc": "a", "b": "A"}))), None, "the identifier is normalised");
