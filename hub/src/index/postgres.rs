@@ -43,6 +43,9 @@ impl Default for PgOptions {
 /// Held while the schema is made or changed, so that instances that start at once do it one after another.
 const MIGRATION_LOCK: i64 = 0x7765_6674_6964_7801;
 
+/// A connection that was idle for so long is asked whether it still stands before it is used.
+const ASK_AFTER: Duration = Duration::from_secs(1);
+
 /// A pool of connections.
 #[derive(Debug)]
 pub struct PgEngine {
@@ -64,11 +67,26 @@ impl SqlIndex<PgEngine> {
             ("synchronous_commit", "on"),
             ("statement_timeout", timeout.as_str()),
             ("idle_in_transaction_session_timeout", timeout.as_str()),
+            // Every statement on many rows is a batch led to its rows by an index. A plan that was made and kept while the tables
+            // were small would read them whole for ever, or until somebody analyses them.
+            ("enable_hashjoin", "off"),
+            ("enable_mergejoin", "off"),
+            ("jit", "off"),
         ]);
         migrate(&connect, &options.schema).await?;
         let pool = PgPoolOptions::new()
             .max_connections(options.connections)
             .acquire_timeout(options.statement_timeout)
+            // A connection in steady use is not asked before every statement whether it still stands.
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > ASK_AFTER {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .connect_with(connect)
             .await
             .map_err(unavailable)?;
