@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use weft_proto::{Reason, Refusal};
 
@@ -14,9 +14,20 @@ use crate::{
     log::{AppendError, Draft, EntryId, Partition, SharedLog, Topic},
 };
 
+/// Entries that are appended together at most.
+const TOGETHER: usize = 128;
+/// How long a group waits for those who were answered with the last one: they ask again at about the same time, and would
+/// otherwise make up a half of each of two flushes.
+const GATHER: Duration = Duration::from_millis(1);
+/// Entries that wait at most; more wait for a place, within their deadlines.
+const WAITING: usize = 4096;
+
+type Appended = Result<u64, AppendError>;
+type Waiting = (Draft, oneshot::Sender<Appended>);
+
 /// Writes ledger entries.
 pub struct Ledger {
-    log: SharedLog,
+    drafts: mpsc::Sender<Waiting>,
     keys: Arc<Keys>,
     clock: SharedClock,
     /// Looks whose append had an unknown outcome: their answers were withheld, which the ledger must say.
@@ -46,10 +57,12 @@ impl Drop for Doubt<'_> {
 }
 
 impl Ledger {
-    /// The ledger, and the looks that [`Ledger::mark_withheld`] has to mark.
+    /// The ledger, whose appending task ends when it is dropped, and the looks that [`Ledger::mark_withheld`] has to mark.
     pub fn new(log: SharedLog, keys: Arc<Keys>, clock: SharedClock) -> (Arc<Self>, mpsc::UnboundedReceiver<Look>) {
         let (withheld, marks) = mpsc::unbounded_channel();
-        (Arc::new(Self { log, keys, clock, withheld }), marks)
+        let (drafts, waiting) = mpsc::channel(WAITING);
+        tokio::spawn(append_groups(log, waiting));
+        (Arc::new(Self { drafts, keys, clock, withheld }), marks)
     }
 
     /// Writes one entry; returns its offset once it is durable. On any doubt nothing may be answered: a caller who stops waiting, as one
@@ -63,7 +76,7 @@ impl Ledger {
         written.map_err(|error| Refusal::new(Reason::LedgerUnavailable).detail(error))
     }
 
-    async fn write(&self, look: &Look) -> Result<u64, AppendError> {
+    async fn write(&self, look: &Look) -> Appended {
         let entry_id = EntryId::parse(&look.look_id).unwrap_or_default();
         let (key_id, data_key) = self.keys.hub_data_key();
         let header = Header {
@@ -79,8 +92,10 @@ impl Ledger {
         let value = envelope::seal(place, &header, data_key, &text);
         let partition = Partition { topic: Topic::Ledger, number: 0 };
         let draft = Draft { partition, key: look.look_id.clone(), entry_id, headers: Vec::new(), value };
-        let nothing = || AppendError::Unknown("the log answered nothing".into());
-        self.log.append(vec![draft]).await.pop().ok_or_else(nothing)?
+        let (reply, answer) = oneshot::channel();
+        let stopped = || AppendError::NotAppended("the ledger has stopped".into());
+        self.drafts.send((draft, reply)).await.map_err(|_| stopped())?;
+        answer.await.unwrap_or_else(|_| Err(AppendError::Unknown("the log answered nothing".into())))
     }
 
     /// Marks looks whose answers were withheld, as soon as the log can be written again, until `shutdown`.
@@ -104,6 +119,33 @@ impl Ledger {
                     () = tokio::time::sleep(Duration::from_secs(1)) => {}
                 }
             }
+        }
+    }
+}
+
+/// Appends what waits, all of it together: one flush, and one turn of the log, for many looks.
+async fn append_groups(log: SharedLog, mut waiting: mpsc::Receiver<Waiting>) {
+    let mut expected = 0;
+    loop {
+        let mut group = Vec::with_capacity(TOGETHER);
+        if waiting.recv_many(&mut group, TOGETHER).await == 0 {
+            return;
+        }
+        let gather = async {
+            while group.len() < expected {
+                let room = TOGETHER - group.len();
+                if waiting.recv_many(&mut group, room).await == 0 {
+                    return;
+                }
+            }
+        };
+        // What came until then is the group.
+        let _ = tokio::time::timeout(GATHER, gather).await;
+        expected = group.len();
+        let (drafts, replies): (Vec<Draft>, Vec<_>) = group.into_iter().unzip();
+        for (appended, reply) in log.append(drafts).await.into_iter().zip(replies) {
+            // Whoever asked may have gone, and has left the entry marked as not delivered.
+            let _ = reply.send(appended);
         }
     }
 }
