@@ -239,7 +239,7 @@ fn arguments(columns: Columns, args: Args) -> Result<SqliteArguments, Error> {
         .map_err(|_| broken("a value does not encode"))?;
     }
     if !columns.is_empty() {
-        let (rows, envelopes) = json(columns, &args.batch);
+        let (rows, envelopes) = json(columns, &args.batch)?;
         arguments.add(rows).map_err(|_| broken("a batch does not encode"))?;
         if columns.iter().any(|(_, kind)| *kind == Kind::Envelope) {
             arguments.add(envelopes).map_err(|_| broken("a batch does not encode"))?;
@@ -249,29 +249,38 @@ fn arguments(columns: Columns, args: Args) -> Result<SqliteArguments, Error> {
 }
 
 /// The batch as an array of rows, and all envelopes end to end.
-fn json(columns: Columns, batch: &[Vec<Value>]) -> (String, Vec<u8>) {
+fn json(columns: Columns, batch: &[Vec<Value>]) -> Result<(String, Vec<u8>), Error> {
     // SQLite binds a blob of no bytes as null, of which `substr` makes null: a batch of empty envelopes needs a byte before them.
     let mut envelopes = vec![0];
-    let rows = batch.iter().map(|row| {
-        let mut cells = Vec::with_capacity(columns.len() + 1);
-        for ((_, kind), value) in columns.iter().zip(row) {
+    let mut rows = String::with_capacity(batch.len() * columns.len() * 24);
+    let text = |text: &str| serde_json::to_string(text).map_err(|_| broken("a batch does not encode"));
+    for (nth, row) in batch.iter().enumerate() {
+        rows.push_str(if nth == 0 { "[[" } else { ",[" });
+        for (nth, ((_, kind), value)) in columns.iter().zip(row).enumerate() {
+            if nth > 0 {
+                rows.push(',');
+            }
             match (kind, value) {
                 (Kind::Envelope, Value::Blob(bytes)) => {
-                    cells.push(serde_json::Value::from(envelopes.len() + 1));
-                    cells.push(serde_json::Value::from(bytes.len()));
+                    rows.push_str(&format!("{},{}", envelopes.len() + 1, bytes.len()));
                     envelopes.extend_from_slice(bytes);
                 }
-                (Kind::Envelope, _) => cells.extend([serde_json::Value::Null, serde_json::Value::Null]),
-                (_, Value::Null) => cells.push(serde_json::Value::Null),
-                (_, Value::Int(number)) => cells.push((*number).into()),
-                (_, Value::Bool(flag)) => cells.push((*flag).into()),
-                (_, Value::Text(text)) => cells.push(text.as_str().into()),
-                (_, Value::Blob(bytes)) => cells.push(hex::encode(bytes).into()),
+                (Kind::Envelope, _) => rows.push_str("null,null"),
+                (_, Value::Null) => rows.push_str("null"),
+                (_, Value::Int(number)) => rows.push_str(&number.to_string()),
+                (_, Value::Bool(flag)) => rows.push_str(if *flag { "true" } else { "false" }),
+                (_, Value::Text(value)) => rows.push_str(&text(value)?),
+                (_, Value::Blob(bytes)) => {
+                    rows.push('"');
+                    rows.push_str(&hex::encode(bytes));
+                    rows.push('"');
+                }
             }
         }
-        serde_json::Value::Array(cells)
-    });
-    (serde_json::Value::Array(rows.collect()).to_string(), envelopes)
+        rows.push(']');
+    }
+    rows.push_str(if batch.is_empty() { "[]" } else { "]" });
+    Ok((rows, envelopes))
 }
 
 fn cells(row: &SqliteRow) -> Result<Cells, sqlx::Error> {

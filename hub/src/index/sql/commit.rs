@@ -58,7 +58,11 @@ async fn take_position(session: &mut dyn Session, advance: &Advance) -> Result<(
 async fn insert_versions(session: &mut dyn Session, rows: &Rows) -> Result<(), Error> {
     batch(session, &sql::INSERT_VERSIONS, rows.versions.iter().map(cells::of_version)).await?;
 
-    let ended = || rows.ended_spans.iter().map(|(record_id, version)| vec![record_id.into(), (*version).into()]);
+    // A first version ends nothing.
+    let ended = || {
+        let later = rows.ended_spans.iter().filter(|(_, version)| *version > 1);
+        later.map(|(record_id, version)| vec![record_id.into(), (*version).into()])
+    };
     batch(session, &sql::END_HOLDERS, ended()).await?;
     batch(session, &sql::END_IDENTIFIERS, ended()).await?;
     let ends = ends_by_record(&rows.ended_spans);

@@ -30,8 +30,9 @@ const ASK: Duration = Duration::from_secs(5);
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// How long what surely stands may take to arrive.
 const ARRIVE: Duration = Duration::from_secs(10);
-/// Cursors kept per partition, and for how long unused.
-const KEPT: usize = 2;
+/// Cursors kept per partition, and for how long unused: one for each that follows it, and one that is led to where something is to
+/// be looked up.
+const KEPT: usize = 3;
 const KEPT_FOR: Duration = Duration::from_secs(60);
 
 pub(super) struct Readers {
@@ -60,7 +61,11 @@ impl Readers {
             return Err(self.past_end(&name, partition, from).await?);
         };
         let mut cursor = match self.take(partition, from) {
-            Some(cursor) => cursor,
+            Some(cursor) if cursor.position == from => cursor,
+            Some(mut cursor) => {
+                cursor.stand_at(&name, partition, position)?;
+                cursor
+            }
             None => Cursor::open(&self.settings, &name, partition, position)?,
         };
         let Some(first) = self.first(&name, partition, &mut cursor, wait).await? else {
@@ -149,10 +154,14 @@ impl Readers {
         asked.await.unwrap_or(Err(KafkaError::Canceled))
     }
 
+    /// A cursor that stands there; or, where another one is left for whoever reads on, the one that was not used for longest: to
+    /// start a consumer costs more than to lead one elsewhere.
     fn take(&self, partition: &Partition, from: u64) -> Option<Cursor> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let cursors = idle.get_mut(partition)?;
-        let at = cursors.iter().position(|cursor| cursor.position == from)?;
+        let standing = cursors.iter().position(|cursor| cursor.position == from);
+        let unused = || (0..cursors.len()).min_by_key(|at| cursors[*at].used).filter(|_| cursors.len() > 1);
+        let at = standing.or_else(unused)?;
         Some(cursors.swap_remove(at))
     }
 
@@ -187,12 +196,22 @@ struct Cursor {
 impl Cursor {
     fn open(settings: &ClientConfig, name: &str, partition: &Partition, position: i64) -> Result<Self, Error> {
         let consumer = StreamConsumer::from_config_and_context(settings, Context).map_err(unavailable)?;
+        let mut cursor = Self { consumer: Some(consumer), position: 0, pending: None, used: Instant::now() };
+        cursor.stand_at(name, partition, position)?;
+        Ok(cursor)
+    }
+
+    /// Leads the consumer there. What it had fetched elsewhere is never given out: librdkafka drops what an earlier assignment
+    /// brought.
+    fn stand_at(&mut self, name: &str, partition: &Partition, position: i64) -> Result<(), Error> {
+        let consumer = self.consumer.as_ref().ok_or_else(|| unavailable(KafkaError::Canceled))?;
         let mut assignment = TopicPartitionList::new();
         assignment
             .add_partition_offset(name, number_of(partition)?, Offset::Offset(position))
             .and_then(|()| consumer.assign(&assignment))
             .map_err(unavailable)?;
-        Ok(Self { consumer: Some(consumer), position: position.cast_unsigned(), pending: None, used: Instant::now() })
+        (self.position, self.pending) = (position.cast_unsigned(), None);
+        Ok(())
     }
 
     /// The next entry, waiting for it; what heals by itself is waited out. May be dropped while it waits.

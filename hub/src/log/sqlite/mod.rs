@@ -1,11 +1,12 @@
 //! The embedded log: one SQLite file in a directory that one process owns. For one hub on one machine.
 //!
-//! `directory` owns the folder, `queue` leads appends to the one `writer`, `checkpoint` keeps its write-ahead log short,
-//! `topics` knows what was ensured, `failure` judges errors; reading is here, on connections of its own.
+//! `directory` owns the folder, `queue` leads appends to the one `writer`, which stores them by `insert`, `checkpoint` keeps its
+//! write-ahead log short, `topics` knows what was ensured, `failure` judges errors; reading is here, on connections of its own.
 
 mod checkpoint;
 mod directory;
 mod failure;
+mod insert;
 mod queue;
 mod topics;
 mod writer;
@@ -140,7 +141,7 @@ impl SqliteLog {
             .max_connections(options.readers.max(1))
             .max_lifetime(None)
             .test_before_acquire(false)
-            .connect_lazy_with(connect.read_only(true).create_if_missing(false).row_buffer_size(4));
+            .connect_lazy_with(connect.read_only(true).create_if_missing(false).row_buffer_size(16));
         let (queue, jobs) = Queue::new(options.queue_bytes, Duration::from_millis(options.append_timeout_ms));
         let topics = Arc::new(Topics::default());
         let (poison, poisoned) = watch::channel(false);

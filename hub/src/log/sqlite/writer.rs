@@ -16,8 +16,9 @@ use super::{
     checkpoint::{Checkpoint, Progress, checkpoint},
     directory::Directory,
     failure::{Failure, Stage},
+    insert::insert,
     queue::{Answers, Job, Request, refused},
-    topics::{self, EnsureError, Place, TopicState, Topics},
+    topics::{self, EnsureError, Place, Topics},
 };
 use crate::log::{AppendError, Draft, Error, MAX_ENTRY_BYTES, Topic};
 
@@ -154,13 +155,9 @@ impl Writer {
     async fn commit(&mut self, group: &[Request], plan: &[Vec<Planned>], ends: &Ends) -> Result<(), Failure> {
         let before = |error| Failure::of(error, Stage::BeforeCommit);
         execute(&mut self.connection, "BEGIN IMMEDIATE").await.map_err(before)?;
-        for (request, plan) in group.iter().zip(plan) {
-            for (draft, planned) in request.drafts.iter().zip(plan) {
-                if let Ok((place, offset)) = planned {
-                    insert(&mut self.connection, draft, place, *offset).await.map_err(before)?;
-                }
-            }
-        }
+        let drafts = group.iter().flat_map(|request| &request.drafts).zip(plan.iter().flatten());
+        let placed = drafts.filter_map(|(draft, planned)| planned.as_ref().ok().map(|(place, at)| (draft, place, *at)));
+        insert(&mut self.connection, &placed.collect::<Vec<_>>()).await.map_err(before)?;
         for (place, next) in ends.0.values() {
             advance(&mut self.connection, place, *next).await.map_err(before)?;
         }
@@ -325,35 +322,6 @@ fn plan(topics: &Topics, ends: &mut Ends, drafts: &[Draft]) -> Vec<Planned> {
         plan.push(planned.map_err(AppendError::NotAppended));
     }
     plan
-}
-
-const INSERT: &str = r#"-- log_insert
-INSERT INTO entries (topic, partition, "offset", key, entry_id, headers, value, compacted)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
--- the key's earlier entry gives way; an offset that is taken stays an error
-ON CONFLICT (topic, partition, key) WHERE compacted = 1 DO UPDATE SET
-    "offset" = excluded."offset", entry_id = excluded.entry_id, headers = excluded.headers, value = excluded.value"#;
-
-async fn insert(
-    connection: &mut SqliteConnection,
-    draft: &Draft,
-    place: &Place,
-    offset: u64,
-) -> Result<(), sqlx::Error> {
-    let TopicState { id, compacted, .. } = *place.topic;
-    let headers = serde_json::to_string(&draft.headers).map_err(|error| sqlx::Error::Encode(error.into()))?;
-    sqlx::query(INSERT)
-        .bind(id)
-        .bind(place.number)
-        .bind(offset.cast_signed())
-        .bind(&draft.key)
-        .bind(&draft.entry_id.0[..])
-        .bind(headers)
-        .bind(&draft.value[..])
-        .bind(compacted)
-        .execute(connection)
-        .await
-        .map(drop)
 }
 
 const ADVANCE: &str = "-- log_advance
