@@ -166,31 +166,32 @@ fn check_digests(layout: &Layout<'_>, errors: &mut Vec<Error>) {
 
 /// Base64url of exactly 32 bytes.
 fn is_digest(text: &str) -> bool {
-    text.len() == 43 && URL_SAFE_NO_PAD.decode(text).is_ok()
+    text.len() == 43 && URL_SAFE_NO_PAD.decode_slice(text, &mut [0; 36]).is_ok()
 }
 
 /// Each disclosure of the kind of its place, and none with digests of its own.
 fn check_disclosures(token: &Token<'_>, layout: &Layout<'_>, errors: &mut Vec<Error>) {
     for disclosure in &token.disclosures {
         let claim = disclosure.as_claim();
-        let (at, value, allowed) = match layout.place(disclosure) {
+        let (within, value, allowed) = match layout.place(disclosure) {
             Some(Place::Top) => {
                 let allowed = claim.is_some_and(|(name, _)| name == "event" || name == "supersedes");
-                (claim.map_or(String::new(), |(name, _)| pointer_to("", name)), claim.map(|(_, value)| value), allowed)
+                ("", claim.map(|(_, value)| value), allowed)
             }
-            Some(Place::Field) => {
-                let at = claim.map_or_else(|| "/fields".to_owned(), |(name, _)| pointer_to("/fields", name));
-                (at, claim.map(|(_, value)| value), claim.is_some())
-            }
-            Some(Place::Holder) => ("/holders".to_owned(), disclosure.as_element(), disclosure.as_element().is_some()),
+            Some(Place::Field) => ("/fields", claim.map(|(_, value)| value), claim.is_some()),
+            Some(Place::Holder) => ("/holders", disclosure.as_element(), disclosure.as_element().is_some()),
             // Only another disclosure can name it, and that one is told of.
             None => continue,
         };
+        let at = || match claim {
+            Some((name, _)) if within != "/holders" => pointer_to(within, name),
+            _ => within.to_owned(),
+        };
         if !allowed {
-            errors.push(Error::at(Fault::ForbiddenDisclosure, &at));
+            errors.push(Error::at(Fault::ForbiddenDisclosure, &at()));
         }
         if value.is_some_and(has_digests) {
-            errors.push(Error::at(Fault::NestedDigests, &at));
+            errors.push(Error::at(Fault::NestedDigests, &at()));
         }
     }
 }
