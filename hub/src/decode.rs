@@ -6,6 +6,7 @@ use weft_record::{
 };
 
 use crate::{
+    admitted::Admitted,
     apply::{IncomingRecord, Standing},
     body,
     envelope::{self, ContentType, Header, Place},
@@ -76,8 +77,8 @@ pub fn marked_position(entry: &Entry) -> Option<u64> {
     entry.value.as_deref().and_then(|value| envelope::header(value).ok()).map(|header| header.registry_position)
 }
 
-/// Reads one entry.
-pub fn decode(partition: &Partition, entry: &Entry, registry: &Registry, keys: &Keys) -> Incoming {
+/// Reads one entry. What is in `admitted` was verified by this instance's door.
+pub fn decode(partition: &Partition, entry: &Entry, registry: &Registry, keys: &Keys, admitted: &Admitted) -> Incoming {
     let Some(value) = &entry.value else {
         return Incoming::Foreign { alarm: "null_entry", why: "a null".into() };
     };
@@ -98,7 +99,7 @@ pub fn decode(partition: &Partition, entry: &Entry, registry: &Registry, keys: &
     };
     let read = match (&partition.topic, header.content) {
         (Topic::Records(record_type), ContentType::Record) => {
-            read_record(record_type, standing, &header, &text, registry, keys)
+            read_record(record_type, standing, &header, &text, registry, keys, admitted)
         }
         (Topic::Records(_) | Topic::Quarantine, ContentType::Stub) => read_stub(standing, &text),
         (Topic::Quarantine, ContentType::Refused) => read_refused(standing, &header, &text),
@@ -131,8 +132,12 @@ fn read_record(
     sealed: &[u8],
     registry: &Registry,
     keys: &Keys,
+    admitted: &Admitted,
 ) -> Result<Incoming, String> {
-    let facts = reread(sealed, registry).map_err(|rejection| rejection.to_string())?;
+    let facts = match admitted.take(standing.entry_id, sealed) {
+        Some(facts) => facts,
+        None => reread(sealed, registry).map_err(|rejection| rejection.to_string())?,
+    };
     if facts.record_type != record_type {
         return Err("its topic is another type's".into());
     }

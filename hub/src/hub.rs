@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use weft_record::{catalogue::Catalogue, identifier::Tolerance};
 
 use crate::{
+    admitted::Admitted,
     clock::SharedClock,
     config::{Config, Storage},
     fleet::Fleet,
@@ -169,11 +170,13 @@ impl Parts {
             catalogue(config)?,
             Arc::clone(&clock),
         );
+        let admitted = Arc::new(Admitted::new(Arc::clone(&clock)));
         let follower = Follower::new(
             Arc::clone(&log),
             Arc::clone(&index),
             Arc::clone(&registry),
             Arc::clone(&keys),
+            Arc::clone(&admitted),
             Arc::clone(&clock),
             config.instance.clone(),
             Arc::clone(&metrics),
@@ -196,6 +199,7 @@ impl Parts {
             log,
             index,
             Arc::clone(&partitions),
+            admitted,
             Arc::clone(&clock),
             config.limits.quarantine_per_sender,
             Arc::clone(&metrics),

@@ -1,5 +1,6 @@
 //! The hub of Weft.
 
+pub mod admitted;
 pub mod apply;
 pub mod body;
 pub mod catalogue_service;

@@ -14,6 +14,7 @@ use weft_record::{
 };
 
 use crate::{
+    admitted::Admitted,
     body,
     clock::{Millis, SharedClock},
     envelope::{self, ContentType, Header, Place},
@@ -54,6 +55,7 @@ pub struct Publisher {
     log: SharedLog,
     index: SharedIndex,
     partitions: Arc<Partitions>,
+    admitted: Arc<Admitted>,
     clock: SharedClock,
     /// Per sender: open quarantine entries as last counted, with what was added since.
     quarantined: Mutex<HashMap<String, (u64, Millis)>>,
@@ -69,16 +71,28 @@ impl fmt::Debug for Publisher {
 
 impl Publisher {
     /// A publisher over these parts.
+    #[allow(clippy::too_many_arguments, reason = "one place builds it, and each part is another room")]
     pub fn new(
         registry: Arc<RegistryView>,
         log: SharedLog,
         index: SharedIndex,
         partitions: Arc<Partitions>,
+        admitted: Arc<Admitted>,
         clock: SharedClock,
         quarantine_limit: u64,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { registry, log, index, partitions, clock, quarantined: Mutex::default(), quarantine_limit, metrics }
+        Self {
+            registry,
+            log,
+            index,
+            partitions,
+            admitted,
+            clock,
+            quarantined: Mutex::default(),
+            quarantine_limit,
+            metrics,
+        }
     }
 
     /// Takes a batch of submissions of one department to the log. Every receipt and every rejection in the answer is durable when this
@@ -108,9 +122,15 @@ impl Publisher {
         };
         let mut answers = Vec::with_capacity(judged.len());
         let mut drafts = Vec::with_capacity(judged.len());
+        let mut admitted = Vec::with_capacity(judged.len());
         for (sealed, verdict) in judged {
             let (draft, answer) = match verdict {
-                Ok(verified) => (self.record_draft(&registry, sender, &verified, accepted_at), receipt(verified)),
+                Ok(verified) => {
+                    let draft = self.record_draft(&registry, sender, &verified, accepted_at);
+                    let (answer, facts) = receipt(verified);
+                    admitted.extend(draft.as_ref().ok().map(|draft| (draft.entry_id, facts)));
+                    (draft, answer)
+                }
                 Err(rejection) => (
                     self.refused_draft(&registry, sender, &sealed, &rejection, accepted_at).await,
                     Answer::Rejected(rejection),
@@ -124,6 +144,7 @@ impl Publisher {
                 Err(refusal) => answers.push(Answer::Retry(refusal)),
             }
         }
+        self.admitted.remember(admitted);
         self.append(drafts, answers).await
     }
 
@@ -266,9 +287,10 @@ fn is_about_the_registry(rejection: &Rejection) -> bool {
     })
 }
 
-fn receipt(verified: Verified) -> Answer {
+/// The receipt, once the log has it; and what apply will ask for.
+fn receipt(verified: Verified) -> (Answer, Facts) {
     let (_, facts, warnings) = verified.into_parts();
-    Answer::Receipt { record_id: facts.record_id, version: facts.version, warnings }
+    (Answer::Receipt { record_id: facts.record_id.clone(), version: facts.version, warnings }, facts)
 }
 
 /// The path of a sender's identity.

@@ -117,7 +117,7 @@ impl Follower {
             headers: Vec::new(),
             value: lost.envelope.clone(),
         };
-        match decode::decode(&lost.partition, &entry, &self.registry.snapshot(), &self.keys) {
+        match decode::decode(&lost.partition, &entry, &self.registry.snapshot(), &self.keys, &self.admitted) {
             Incoming::Record(record) => Some(record.content_digest),
             _ => None,
         }

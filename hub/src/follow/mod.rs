@@ -1,6 +1,7 @@
 //! Follows the log into the index: per partition a lease, a loop that reads, decides ([`crate::apply`]) and commits, and a repair
 //! when the log was cut off.
 //!
+//! - [`advance`]: one step: read, decide, commit
 //! - [`repair`]: back to where index and log agree, and replay
 //! - [`lost`]: what the log lost is appended again, or named
 //! - [`displaced`]: what somebody wrote past the hub under our keys
@@ -8,18 +9,14 @@
 //! Nothing enters the index but from here. Which instance works a partition is a lease in its position row; the compare-and-set of
 //! that row judges every commit, so a stale instance fails and nothing is written twice.
 
+mod advance;
 mod displaced;
 mod lost;
 mod repair;
 
 pub(crate) use repair::agrees;
 
-use std::{
-    collections::{HashMap, HashSet},
-    fmt,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -27,27 +24,23 @@ use tokio_util::sync::CancellationToken;
 use weft_proto::{Reason, Refusal};
 
 use crate::{
-    apply::Working,
+    admitted::Admitted,
     clock::{Millis, SharedClock},
-    decode::{self, Incoming},
-    index::{
-        Advance, Error as IndexError, Known, SharedIndex,
-        rows::{AppendRow, PositionRow, RecentEntry, Rows, Stub},
-    },
+    index::{Error as IndexError, SharedIndex, rows::PositionRow},
     keys::Keys,
-    log::{Entry, Error as LogError, Partition, ReadLimit, SharedLog, Topic},
+    log::{Error as LogError, Partition, SharedLog, Topic},
     metrics::Metrics,
-    registry::{Registry, RegistryView, event::Erasure},
+    registry::RegistryView,
 };
 
 /// How long a lease lasts; it is renewed at a third of that.
 pub const LEASE_MS: Millis = 10_000;
 /// How long one read waits for an entry.
 const READ_WAIT: Duration = Duration::from_millis(300);
+/// Between two commits of a few looks.
+const LEDGER_PAUSE: Duration = Duration::from_millis(50);
 /// How often an idle partition is compared with the log.
 const COMPARE_EVERY_MS: Millis = 1000;
-/// How many of the last entries a position remembers.
-const RECENT: usize = 64;
 
 /// Why following a partition stopped for a moment. It is tried again.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +68,7 @@ pub struct Follower {
     pub(crate) index: SharedIndex,
     pub(crate) registry: Arc<RegistryView>,
     pub(crate) keys: Arc<Keys>,
+    admitted: Arc<Admitted>,
     pub(crate) clock: SharedClock,
     owner: String,
     metrics: Arc<Metrics>,
@@ -90,16 +84,18 @@ impl fmt::Debug for Follower {
 
 impl Follower {
     /// A follower for this instance, named `owner` in leases.
+    #[allow(clippy::too_many_arguments, reason = "one place builds it, and each part is another room")]
     pub fn new(
         log: SharedLog,
         index: SharedIndex,
         registry: Arc<RegistryView>,
         keys: Arc<Keys>,
+        admitted: Arc<Admitted>,
         clock: SharedClock,
         owner: String,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
-        Arc::new(Self { log, index, registry, keys, clock, owner, metrics, committed: watch::Sender::new(0) })
+        Arc::new(Self { log, index, registry, keys, admitted, clock, owner, metrics, committed: watch::Sender::new(0) })
     }
 
     /// Rises whenever this instance committed something.
@@ -212,6 +208,7 @@ impl Follower {
         let Some(mut position) = self.lease(partition).await? else {
             return Ok(());
         };
+        let mut ahead = None;
         let mut compared_at = Millis::MIN;
         let mut renewed_at = self.clock.boot();
         loop {
@@ -227,12 +224,16 @@ impl Follower {
                 renewed_at = now;
             }
             if now.saturating_sub(compared_at) > COMPARE_EVERY_MS {
+                // What was read before the comparison is not vouched for by it.
+                ahead = None;
                 if !position.current || !repair::agrees(self.log.as_ref(), &position).await? {
                     self.repair(&mut position).await?;
                 }
                 compared_at = now;
             }
-            match self.advance(&mut position, READ_WAIT).await {
+            match self.advance(&mut position, READ_WAIT, &mut ahead).await {
+                // Looks come one by one, and nobody waits for their place in the index: a commit takes those of a while.
+                Ok(1..advance::MUCH) if partition.topic == Topic::Ledger => tokio::time::sleep(LEDGER_PAUSE).await,
                 Ok(_) => {}
                 Err(Error::Log(LogError::PastEnd { .. })) => compared_at = Millis::MIN,
                 // What was to be read next is gone: even where nothing is remembered to compare by.
@@ -252,138 +253,4 @@ impl Follower {
         let now = self.clock.now();
         Ok(self.index.lease(partition, &self.owner, now, now + LEASE_MS).await?)
     }
-
-    /// Reads what is new, applies and commits it. Returns how many entries there were.
-    pub(crate) async fn advance(&self, position: &mut PositionRow, wait: Duration) -> Result<usize, Error> {
-        let partition = position.partition.clone();
-        let entries = self.log.read(&partition, position.next, ReadLimit::default(), wait).await?;
-        let Some(last) = entries.last() else {
-            return Ok(0);
-        };
-        let to = last.offset + 1;
-        if partition.topic.compacted() && to - position.next > entries.len() as u64 {
-            // Compaction emptied offsets since: the erasures that allowed it are in the log before now.
-            self.registry.confirm().await;
-        }
-        self.await_registry(&partition, &entries).await?;
-        let rows = self.apply(&partition, &entries).await?;
-        let recent = remember(&position.recent, &entries);
-        let advance = Advance { partition, owner: self.owner.clone(), from: position.next, to, recent };
-        self.index.commit(&advance, &rows).await?;
-        for row in &rows.outcomes {
-            self.metrics.count_outcomes(&row.outcome, 1);
-        }
-        position.next = to;
-        position.recent = advance.recent;
-        self.committed.send_modify(|count| *count += 1);
-        Ok(entries.len())
-    }
-
-    /// Apply waits until its registry view has reached the positions marked in the envelopes.
-    async fn await_registry(&self, partition: &Partition, entries: &[Entry]) -> Result<(), Error> {
-        if partition.topic == Topic::Registry {
-            self.registry.reach_unless_lacking(entries.last().map_or(0, |last| last.offset + 1)).await;
-            return Ok(());
-        }
-        let marked = entries.iter().filter_map(decode::marked_position).max().unwrap_or(0);
-        if marked > self.registry.snapshot().position {
-            // A mark beyond the registry's end was not made by a hub; its envelope will not open.
-            let end = self.log.end(&Partition { topic: Topic::Registry, number: 0 }).await?;
-            self.registry.reach(marked.min(end)).await;
-        }
-        Ok(())
-    }
-
-    async fn apply(&self, partition: &Partition, entries: &[Entry]) -> Result<Rows, Error> {
-        let registry = self.registry.snapshot();
-        let incoming = self.decode(partition, entries, &registry).await?;
-        let queries: Vec<_> = incoming
-            .iter()
-            .filter_map(|incoming| match incoming {
-                Incoming::Record(record) => Some(record.query()),
-                Incoming::Stub { stub, .. } => Some(crate::index::KnownQuery {
-                    record_id: stub.record_id.clone(),
-                    version: stub.version,
-                    submission_id: [0; 32],
-                }),
-                Incoming::Refused { submission, .. } => {
-                    Some(crate::index::KnownQuery { record_id: String::new(), version: 0, submission_id: *submission })
-                }
-                _ => None,
-            })
-            .collect();
-        let known = if queries.is_empty() { Known::default() } else { self.index.known(&queries).await? };
-        let mut working = Working::new(known);
-        let erased = |record_id: &str, version: u64| registry.erasures.get(&(record_id.to_owned(), version)).cloned();
-        let mut displaced = HashMap::new();
-        for (entry, incoming) in entries.iter().zip(incoming) {
-            if let Incoming::Foreign { .. } = &incoming
-                && let Some(key) = entry.key.as_deref().filter(|_| partition.topic.compacted())
-            {
-                displaced.insert(key.to_owned(), entry.offset);
-            }
-            if let Incoming::Registry { event, .. } = &incoming
-                && let Some(first) = registry.brought_by(&event.entity, event.revision)
-                && first != entry.offset
-                && self.holds_event(partition, first, event).await?
-            {
-                let why = "a registry event whose revision was there already: copied, or the second of two at once";
-                working.foreign(partition, entry.offset, "foreign_entry", why);
-            }
-            take(&mut working, partition, entry, incoming, &erased);
-        }
-        if !displaced.is_empty() {
-            self.append_displaced(partition, entries, &displaced).await?;
-        }
-        Ok(working.into_rows())
-    }
-
-    /// Envelopes and seals cost processor time: they are opened beside the tasks that serve connections.
-    async fn decode(
-        &self,
-        partition: &Partition,
-        entries: &[Entry],
-        registry: &Arc<Registry>,
-    ) -> Result<Vec<Incoming>, Error> {
-        let (partition, entries) = (partition.clone(), entries.to_vec());
-        let (registry, keys) = (Arc::clone(registry), Arc::clone(&self.keys));
-        let decode_all =
-            move || entries.iter().map(|entry| decode::decode(&partition, entry, &registry, &keys)).collect::<Vec<_>>();
-        tokio::task::spawn_blocking(decode_all).await.map_err(|error| Error::Decode(error.to_string()))
-    }
-}
-
-fn take(
-    working: &mut Working,
-    partition: &Partition,
-    entry: &Entry,
-    incoming: Incoming,
-    erased: &dyn Fn(&str, u64) -> Option<Erasure>,
-) {
-    match incoming {
-        Incoming::Record(record) => working.record(&record, erased),
-        Incoming::Stub { stub, append } => {
-            if matches!(partition.topic, Topic::Records(_)) {
-                working.fill_erased(&stub.record_id, (partition, entry.offset), erased);
-            }
-            working.rows.stubs.push(Stub { record_id: stub.record_id, version: stub.version, append });
-        }
-        Incoming::Refused { row, submission, first_reason, append } => {
-            working.refused(row, submission, &first_reason, append)
-        }
-        Incoming::Ledger { row, append } => {
-            working.rows.ledger.push(row);
-            working.rows.appends.push(AppendRow { envelope: append.envelope, ..append });
-        }
-        Incoming::Registry { append, .. } => working.rows.appends.push(append),
-        Incoming::Foreign { alarm, why } => working.foreign(partition, entry.offset, alarm, &why),
-    }
-}
-
-/// The last 64 entries after these were read.
-fn remember(recent: &[RecentEntry], entries: &[Entry]) -> Vec<RecentEntry> {
-    let mut all = recent.to_vec();
-    let newest = &entries[entries.len().saturating_sub(RECENT)..];
-    all.extend(newest.iter().map(|entry| RecentEntry { offset: entry.offset, entry_id: entry.entry_id }));
-    all.split_off(all.len().saturating_sub(RECENT))
 }

@@ -78,8 +78,9 @@ impl Follower {
     /// Applies everything up to the log's end; the lease is kept meanwhile.
     async fn replay(&self, position: &mut PositionRow) -> Result<(), Error> {
         self.keep_lease(position).await?;
+        let mut ahead = None;
         loop {
-            match self.advance(position, Duration::ZERO).await {
+            match self.advance(position, Duration::ZERO, &mut ahead).await {
                 Ok(0) => return Ok(()),
                 Ok(_) => self.keep_lease(position).await?,
                 Err(Error::Log(LogError::BeforeStart { start, .. })) => self.skip_to(position, start).await?,
