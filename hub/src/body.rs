@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use weft_record::problem::Problem;
 
-use crate::clock::Millis;
+use crate::{clock::Millis, registry::event::Erasure};
 
 /// A submission refused at the door, kept with its problems until its department sends a right one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,8 +25,22 @@ pub struct Refused {
     pub stage: String,
     /// All problems of that stage.
     pub problems: Vec<Problem>,
-    /// What was handed in, base64.
+    /// What was handed in, base64; empty where it says to be a version that was erased.
     pub sealed: String,
+}
+
+/// An erased version that was handed in again: what its outcome follows from, and nothing of its text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Again {
+    /// SHA-256 of the sealed bytes, hex.
+    pub submission_id: String,
+    /// The record.
+    pub record_id: String,
+    /// The version.
+    pub version: u64,
+    /// The content digest of what was handed in, hex.
+    pub digest: String,
 }
 
 /// One look: allowed and about to be sent, or denied.
@@ -99,4 +113,16 @@ pub struct Stub {
     pub status: String,
     /// Its content digest, hex.
     pub digest: String,
+}
+
+impl From<&Erasure> for Stub {
+    fn from(erasure: &Erasure) -> Self {
+        Self {
+            record_id: erasure.record_id.clone(),
+            version: erasure.version,
+            event: erasure.event.clone(),
+            status: erasure.status.clone(),
+            digest: erasure.content_digest.clone(),
+        }
+    }
 }

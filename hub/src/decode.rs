@@ -7,11 +7,12 @@ use weft_record::{
 
 use crate::{
     admitted::Admitted,
-    apply::{IncomingRecord, Standing},
+    apply::{Again, IncomingRecord, Standing},
     body,
+    clock::Millis,
     envelope::{self, ContentType, Header, Place},
     index::{
-        KeyedHash,
+        KeyedHash, KnownQuery,
         rows::{AppendRow, LedgerRow, QuarantineRow, SubmissionId},
     },
     keys::Keys,
@@ -31,6 +32,8 @@ pub enum Incoming {
         /// Its place.
         append: AppendRow,
     },
+    /// An erased version that was handed in again.
+    Again(Box<Again>),
     /// A submission refused at the door.
     Refused {
         /// As the index holds it.
@@ -39,6 +42,8 @@ pub enum Incoming {
         submission: SubmissionId,
         /// The first problem's reason.
         first_reason: String,
+        /// Whether it keeps what was handed in.
+        whole: bool,
         /// Its place.
         append: AppendRow,
     },
@@ -66,6 +71,32 @@ pub enum Incoming {
 }
 
 impl Incoming {
+    /// What must be known to decide about it.
+    pub fn query(&self) -> Option<KnownQuery> {
+        let about = |record_id: &str, version, submission_id| {
+            Some(KnownQuery { record_id: record_id.to_owned(), version, submission_id })
+        };
+        match self {
+            Self::Record(record) => Some(record.query()),
+            Self::Again(again) => about(&again.record_id, again.version, again.submission_id),
+            Self::Stub { stub, .. } => about(&stub.record_id, stub.version, [0; 32]),
+            Self::Refused { submission, .. } => about("", 0, *submission),
+            _ => None,
+        }
+    }
+
+    /// When a hub accepted it; of what came through no door, nobody knows.
+    pub fn accepted_at(&self) -> Option<Millis> {
+        match self {
+            Self::Record(record) => Some(record.accepted_at),
+            Self::Again(again) => Some(again.accepted_at),
+            Self::Refused { row, .. } => Some(row.at),
+            Self::Ledger { row, .. } => Some(row.at),
+            Self::Registry { event, .. } => Some(event.at),
+            Self::Stub { .. } | Self::Foreign { .. } => None,
+        }
+    }
+
     fn foreign(why: impl Into<String>) -> Self {
         Self::Foreign { alarm: "foreign_entry", why: why.into() }
     }
@@ -101,6 +132,7 @@ pub fn decode(partition: &Partition, entry: &Entry, registry: &Registry, keys: &
         (Topic::Records(record_type), ContentType::Record) => {
             read_record(record_type, standing, &header, &text, registry, keys, admitted)
         }
+        (Topic::Records(_), ContentType::Again) => read_again(standing, &header, &text),
         (Topic::Records(_) | Topic::Quarantine, ContentType::Stub) => read_stub(standing, &text),
         (Topic::Quarantine, ContentType::Refused) => read_refused(standing, &header, &text),
         (Topic::Ledger, ContentType::Ledger) => read_look(standing, &text),
@@ -193,6 +225,21 @@ fn read_stub(standing: Standing, text: &[u8]) -> Result<Incoming, String> {
     Ok(Incoming::Stub { stub, append })
 }
 
+fn read_again(standing: Standing, header: &Header, text: &[u8]) -> Result<Incoming, String> {
+    let again: body::Again = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let (mut submission_id, mut content_digest) = ([0; 32], [0; 32]);
+    hex::decode_to_slice(&again.submission_id, &mut submission_id).map_err(|error| error.to_string())?;
+    hex::decode_to_slice(&again.digest, &mut content_digest).map_err(|error| error.to_string())?;
+    Ok(Incoming::Again(Box::new(Again {
+        standing,
+        submission_id,
+        record_id: again.record_id,
+        version: again.version,
+        content_digest,
+        accepted_at: header.accepted_at,
+    })))
+}
+
 fn read_refused(standing: Standing, header: &Header, text: &[u8]) -> Result<Incoming, String> {
     let refused: body::Refused = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     let mut submission = [0; 32];
@@ -219,7 +266,7 @@ fn read_refused(standing: Standing, header: &Header, text: &[u8]) -> Result<Inco
         partition: standing.partition,
         offset: standing.offset,
     };
-    Ok(Incoming::Refused { row, submission, first_reason, append })
+    Ok(Incoming::Refused { row, submission, first_reason, whole: !refused.sealed.is_empty(), append })
 }
 
 fn read_look(standing: Standing, text: &[u8]) -> Result<Incoming, String> {

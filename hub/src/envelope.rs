@@ -57,6 +57,8 @@ pub enum ContentType {
     Record,
     /// A stub in the place of an erased version or of a closed quarantine entry (JSON).
     Stub,
+    /// What is left of an erased version that was handed in again: nothing of its text (JSON).
+    Again,
     /// A submission refused at the door, with its problems (JSON).
     Refused,
     /// A ledger entry (JSON).

@@ -183,7 +183,7 @@ impl Parts {
         );
         let partitions = Partitions::new(Arc::clone(&index));
         let fleet = Fleet::new(Arc::clone(&index), Arc::clone(&registry), Arc::clone(&clock), config.instance.clone());
-        let (ledger, withheld) = Ledger::new(Arc::clone(&log), Arc::clone(&keys), Arc::clone(&clock));
+        let (ledger, withheld) = Ledger::new(log.clone(), keys.clone(), clock.clone(), partitions.clone());
         let query = Arc::new(Query::new(
             Arc::clone(&registry),
             Arc::clone(&index),
@@ -247,11 +247,18 @@ pub async fn run_with(
     tasks.spawn(Arc::clone(&parts.fleet).watch(stop.clone()));
     // The follower makes a registry whole that was cut off, so it does not wait for one.
     tasks.spawn(Arc::clone(&parts.follower).run(stop.clone()));
-    begin(&config, &parts).await?;
-    let poisoned = parts.stores.poisoned.clone();
-    serve::serve(&config, listeners, parts, &mut tasks, &stop)?;
-    tracing::info!(instance = config.instance, "hub is serving");
-    let ended = watch(&mut tasks, poisoned, &shutdown).await;
+    // What it waits for is done by tasks that a shutdown ends.
+    let begun = tokio::select! {
+        () = shutdown.cancelled() => false,
+        begun = begin(&config, &parts) => begun.map(|()| true)?,
+    };
+    let mut ended = Ok(());
+    if begun {
+        let poisoned = parts.stores.poisoned.clone();
+        serve::serve(&config, listeners, parts, &mut tasks, &stop)?;
+        tracing::info!(instance = config.instance, "hub is serving");
+        ended = watch(&mut tasks, poisoned, &shutdown).await;
+    }
     stop.cancel();
     while let Some(joined) = tasks.join_next().await {
         joined.map_err(|error| Error::Task(error.to_string()))?;

@@ -12,6 +12,7 @@ use crate::{
     envelope::{self, ContentType, Header, Place},
     keys::Keys,
     log::{AppendError, Draft, EntryId, Partition, SharedLog, Topic},
+    partitions::Partitions,
 };
 
 /// Entries that are appended together at most.
@@ -30,6 +31,7 @@ pub struct Ledger {
     drafts: mpsc::Sender<Waiting>,
     keys: Arc<Keys>,
     clock: SharedClock,
+    partitions: Arc<Partitions>,
     /// Looks whose append had an unknown outcome: their answers were withheld, which the ledger must say.
     withheld: mpsc::UnboundedSender<Look>,
 }
@@ -58,16 +60,22 @@ impl Drop for Doubt<'_> {
 
 impl Ledger {
     /// The ledger, whose appending task ends when it is dropped, and the looks that [`Ledger::mark_withheld`] has to mark.
-    pub fn new(log: SharedLog, keys: Arc<Keys>, clock: SharedClock) -> (Arc<Self>, mpsc::UnboundedReceiver<Look>) {
+    pub fn new(
+        log: SharedLog,
+        keys: Arc<Keys>,
+        clock: SharedClock,
+        partitions: Arc<Partitions>,
+    ) -> (Arc<Self>, mpsc::UnboundedReceiver<Look>) {
         let (withheld, marks) = mpsc::unbounded_channel();
         let (drafts, waiting) = mpsc::channel(WAITING);
         tokio::spawn(append_groups(log, waiting));
-        (Arc::new(Self { drafts, keys, clock, withheld }), marks)
+        (Arc::new(Self { drafts, keys, clock, partitions, withheld }), marks)
     }
 
     /// Writes one entry; returns its offset once it is durable. On any doubt nothing may be answered: a caller who stops waiting, as one
     /// whose deadline passed, leaves the same doubt as an append of unknown outcome.
     pub async fn append(&self, look: &Look) -> Result<u64, Refusal> {
+        self.partitions.open_to_appends(&partition())?;
         let mut doubt = Doubt { ledger: self, look: Some(look) };
         let written = self.write(look).await;
         if !matches!(written, Err(AppendError::Unknown(_))) {
@@ -90,8 +98,7 @@ impl Ledger {
         let text = serde_json::to_vec(look).map_err(|error| AppendError::NotAppended(error.to_string()))?;
         let place = Place { topic: &Topic::Ledger, key: &look.look_id, entry_id };
         let value = envelope::seal(place, &header, data_key, &text);
-        let partition = Partition { topic: Topic::Ledger, number: 0 };
-        let draft = Draft { partition, key: look.look_id.clone(), entry_id, headers: Vec::new(), value };
+        let draft = Draft { partition: partition(), key: look.look_id.clone(), entry_id, headers: Vec::new(), value };
         let (reply, answer) = oneshot::channel();
         let stopped = || AppendError::NotAppended("the ledger has stopped".into());
         self.drafts.send((draft, reply)).await.map_err(|_| stopped())?;
@@ -113,7 +120,7 @@ impl Ledger {
                 at: self.clock.now(),
                 ..withheld
             };
-            while self.write(&mark).await.is_err() {
+            while self.partitions.open_to_appends(&partition()).is_err() || self.write(&mark).await.is_err() {
                 tokio::select! {
                     () = shutdown.cancelled() => return,
                     () = tokio::time::sleep(Duration::from_secs(1)) => {}
@@ -148,4 +155,9 @@ async fn append_groups(log: SharedLog, mut waiting: mpsc::Receiver<Waiting>) {
             let _ = reply.send(appended);
         }
     }
+}
+
+/// The ledger's one partition.
+fn partition() -> Partition {
+    Partition { topic: Topic::Ledger, number: 0 }
 }

@@ -4,6 +4,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
+use weft_proto::{Reason, Refusal};
 
 use crate::{
     index::{SharedIndex, rows::PositionRow},
@@ -24,9 +25,12 @@ impl Partitions {
         Arc::new(Self { index, rows: ArcSwap::default(), repairing: ArcSwap::default() })
     }
 
-    /// Whether appends may go there.
-    pub fn current(&self, partition: &Partition) -> bool {
-        !self.repairing.load().contains(partition)
+    /// Refuses while the partition is under repair.
+    pub fn open_to_appends(&self, partition: &Partition) -> Result<(), Refusal> {
+        if self.repairing.load().contains(partition) {
+            return Err(Refusal::new(Reason::PartitionNotCurrent));
+        }
+        Ok(())
     }
 
     /// The positions as last read.

@@ -3,7 +3,7 @@
 //! A receipt means that the submission is durable in the log. A rejection is final, and is itself durable in quarantine before it
 //! is answered. Trouble of ours is neither: the adapter sends again.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, fmt, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use tokio::sync::Mutex;
@@ -18,8 +18,9 @@ use crate::{
     body,
     clock::{Millis, SharedClock},
     envelope::{self, ContentType, Header, Place},
+    identity::Identity,
     index::{SharedIndex, rows::SubmissionId},
-    log::{AppendError, Draft, EntryId, Partition, SharedLog, Topic, partition_of},
+    log::{Draft, EntryId, Partition, SharedLog, Topic, partition_of},
     metrics::{Metrics, Said},
     partitions::Partitions,
     registry::{Registry, RegistryView},
@@ -182,14 +183,17 @@ impl Publisher {
             return Err(Refusal::new(Reason::LogUnavailable).detail("the type's topic is not ready"));
         }
         let partition = Partition { number: partition_of(&facts.record_id, partitions), topic };
-        if !self.partitions.current(&partition) {
-            return Err(Refusal::new(Reason::PartitionNotCurrent));
-        }
+        self.partitions.open_to_appends(&partition)?;
         let entry_id = EntryId::new();
         let key = format!("{}@{}@{entry_id}", facts.record_id, facts.version);
-        let header = header(registry, sender, ContentType::Record, accepted_at);
         let headers = cloud_event(facts, entry_id);
-        envelop(registry, partition, key, entry_id, &header, verified.sealed().as_bytes(), headers)
+        let (content, text) = if registry.is_erased(&facts.record_id, facts.version) {
+            (ContentType::Again, Cow::Owned(again(registry, facts)?))
+        } else {
+            (ContentType::Record, Cow::Borrowed(verified.sealed().as_bytes()))
+        };
+        let header = header(registry, sender, content, accepted_at);
+        envelop(registry, partition, key, entry_id, &header, &text, headers)
     }
 
     async fn refused_draft(
@@ -200,9 +204,12 @@ impl Publisher {
         rejection: &Rejection,
         accepted_at: Millis,
     ) -> Result<Draft, Refusal> {
-        let path = sender_path(sender);
+        let partition = Partition { topic: Topic::Quarantine, number: 0 };
+        self.partitions.open_to_appends(&partition)?;
+        let path = Identity::from(sender).to_string();
         self.room_in_quarantine(&path).await?;
         let claimed = Claimed::of(sealed);
+        let erased = registry.is_erased(&claimed.record_id, claimed.version);
         let refused = body::Refused {
             submission_id: hex::encode(submission_id(sealed)),
             department: sender.department.clone(),
@@ -212,10 +219,9 @@ impl Publisher {
             version: claimed.version,
             stage: rejection.stage.as_str().into(),
             problems: rejection.problems.clone(),
-            sealed: STANDARD.encode(sealed),
+            sealed: if erased { String::new() } else { STANDARD.encode(sealed) },
         };
         let text = serde_json::to_vec(&refused).map_err(|error| Refusal::new(Reason::Internal).detail(error))?;
-        let partition = Partition { topic: Topic::Quarantine, number: 0 };
         let header = header(registry, sender, ContentType::Refused, accepted_at);
         envelop(registry, partition, refused.submission_id, EntryId::new(), &header, &text, Vec::new())
     }
@@ -225,12 +231,8 @@ impl Publisher {
         let now = self.clock.boot();
         let mut counts = self.quarantined.lock().await;
         let (count, counted_at) = counts.get(sender).copied().unwrap_or((0, Millis::MIN));
-        let count = if now.saturating_sub(counted_at) < 1000 {
-            count
-        } else {
-            let open = self.index.quarantine_open(sender).await;
-            open.map_err(|error| Refusal::new(Reason::IndexUnavailable).detail(error))?
-        };
+        let count =
+            if now.saturating_sub(counted_at) < 1000 { count } else { self.index.quarantine_open(sender).await? };
         if count >= self.quarantine_limit {
             counts.insert(sender.to_owned(), (count, counted_at.max(now - 999)));
             return Err(Refusal::new(Reason::QuarantineFull).retry_after(std::time::Duration::from_secs(60)));
@@ -249,9 +251,7 @@ impl Publisher {
             }
             match appended.next() {
                 Some(Ok(_offset)) => {}
-                Some(Err(error @ (AppendError::NotAppended(_) | AppendError::Unknown(_)))) => {
-                    *answer = Answer::Retry(Refusal::new(Reason::LogUnavailable).detail(error));
-                }
+                Some(Err(error)) => *answer = Answer::Retry(error.into()),
                 None => *answer = Answer::Retry(Refusal::new(Reason::Internal).detail("the log answered too little")),
             }
         }
@@ -293,20 +293,28 @@ fn receipt(verified: Verified) -> (Answer, Facts) {
     (Answer::Receipt { record_id: facts.record_id.clone(), version: facts.version, warnings }, facts)
 }
 
-/// The path of a sender's identity.
-pub fn sender_path(sender: &Sender) -> String {
-    format!("department/{}/adapter/{}", sender.department, sender.adapter)
-}
-
 fn header(registry: &Registry, sender: &Sender, content: ContentType, accepted_at: Millis) -> Header {
     Header {
         suite: "std".into(),
         key_id: Registry::data_key_id(&sender.department),
-        sender: sender_path(sender),
+        sender: Identity::from(sender).to_string(),
         accepted_at,
         content,
         registry_position: registry.position,
     }
+}
+
+/// What of an erased version that is handed in again goes into the log.
+fn again(registry: &Registry, facts: &Facts) -> Result<Vec<u8>, Refusal> {
+    let keys = registry.keys_of(&facts.department);
+    let keys = keys.ok_or_else(|| Refusal::new(Reason::RegistryStale).detail("the department is not known here"))?;
+    let again = body::Again {
+        submission_id: hex::encode(facts.submission_id),
+        record_id: facts.record_id.clone(),
+        version: facts.version,
+        digest: hex::encode(keys.digest.content(&facts.payload)),
+    };
+    serde_json::to_vec(&again).map_err(|error| Refusal::new(Reason::Internal).detail(error))
 }
 
 fn envelop(

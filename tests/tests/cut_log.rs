@@ -13,7 +13,11 @@ use weft_hub::{
     config::Storage,
     log::{Log, Partition, Topic},
 };
-use weft_proto::v1::{self, OutcomeKind, StatusResponse, submission_answer};
+use weft_proto::{
+    Reason,
+    reason::reason_of,
+    v1::{self, OutcomeKind, StatusResponse, submission_answer},
+};
 use weft_record::status::{Event, Status};
 use weft_tests::{
     delayed::Delayed,
@@ -22,7 +26,7 @@ use weft_tests::{
     hub::{TestHub, reopen},
     kafka, postgres, skipped_by_quick,
     story::{Story, TYPE, settled},
-    window::{ITEM, look},
+    window::{ITEM, grant, look},
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -408,4 +412,78 @@ async fn settled_with(hub: &TestHub, ledger_entries: u64) -> StatusResponse {
         if status.ledger_entries == ledger_entries { Ok(status) } else { Err("the look is not followed yet") }
     })
     .await
+}
+
+async fn put_under_repair(hub: &TestHub, topic: Topic) {
+    let partition = Partition { topic, number: 0 };
+    let owner = || async { hub.stores.index.position(&partition).await.unwrap().and_then(|row| row.owner) };
+    let owner = eventually(PATIENCE, || async { owner().await.ok_or("nobody has the lease") }).await;
+    hub.stores.index.set_current(&partition, &owner, false).await.unwrap();
+}
+
+/// A partition under repair takes no appends: not the ledger's, so nothing is answered, and not quarantine's.
+#[tokio::test(flavor = "multi_thread")]
+async fn ledger_and_quarantine_take_nothing_while_they_are_repaired() {
+    let mut first = TestHub::start().await;
+    let (config, folder) = (first.config.clone(), first.folder.clone());
+    first.stop().await;
+    drop(first);
+    let stores = reopen(&config).await;
+    // What is under repair is read, which comes late here: so it stays under repair.
+    let ledger = Delayed::new(stores.log.clone(), Topic::Ledger);
+    let quarantine = Delayed::new(ledger.clone(), Topic::Quarantine);
+    let mut hub = TestHub::run(config, quarantine.before(&stores), folder).await;
+    let department = hub.department("market-regulation", &[TYPE]).await;
+    let window = hub.window("hall-1").await;
+    hub.grant(grant("hall-1", TYPE, "market-regulation", &["name"])).await;
+    let example = Example::business_licence(71);
+    let sealed = department.seal(&example, 1, Event::Issue, Status::Valid);
+    department.publish(std::slice::from_ref(&sealed)).await;
+    let holder = example.holders[0].value.clone();
+    let asked = || window.get(&sealed.record_id, look(ITEM, Some(("uscc", &holder))));
+    asked().await.expect("it is answered");
+
+    for (topic, log) in [(Topic::Ledger, &ledger), (Topic::Quarantine, &quarantine)] {
+        log.set(Duration::from_secs(3600));
+        put_under_repair(&hub, topic).await;
+    }
+    let wrong = async || {
+        let wrong = example.clone().with("established", json!("2018-02-30"));
+        let wrong = department.seal(&wrong, 2, Event::Change, Status::Valid).token.into_bytes();
+        let heard = publish_once(&mut department.client.clone(), vec![wrong]).await.expect("the stream goes through");
+        heard.answers.into_values().next()
+    };
+    eventually(PATIENCE, || async {
+        let looked = asked().await.err().and_then(|status| reason_of(&status));
+        match (looked, wrong().await) {
+            (Some(Reason::PartitionNotCurrent), Some(submission_answer::Kind::Retry(retry)))
+                if retry.reason == Reason::PartitionNotCurrent.as_str() =>
+            {
+                Ok(())
+            }
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    let ends = async || {
+        let end = |topic| async { stores.log.end(&Partition { topic, number: 0 }).await.unwrap() };
+        (end(Topic::Ledger).await, end(Topic::Quarantine).await)
+    };
+    let before = ends().await;
+    assert!(asked().await.is_err());
+    wrong().await;
+    assert_eq!(ends().await, before, "nothing was appended");
+
+    for log in [&ledger, &quarantine] {
+        log.set(Duration::ZERO);
+    }
+    eventually(PATIENCE, || async { asked().await.map(|_| ()).map_err(|status| status.to_string()) }).await;
+    eventually(PATIENCE, || async {
+        match wrong().await {
+            Some(submission_answer::Kind::Rejection(_)) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    hub.stop().await;
 }

@@ -13,11 +13,14 @@ use std::{
 use async_trait::async_trait;
 use futures::future::join_all;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
-use weft_hub::index::{
-    DigestScope, Error, Index, SharedIndex,
-    contract::{self, Factory, Subject, fixtures},
-    postgres::{PgIndex, PgOptions},
-    sqlite::SqliteIndex,
+use weft_hub::{
+    clock::{Clock, SystemClock},
+    index::{
+        DigestScope, Error, Index, SharedIndex,
+        contract::{self, Factory, Subject, fixtures},
+        postgres::{PgIndex, PgOptions},
+        sqlite::SqliteIndex,
+    },
 };
 use weft_tests::{eventually, postgres, skipped_by_quick};
 
@@ -112,7 +115,11 @@ async fn many_instances_can_start_at_once() {
     let options = options("weft");
     let started = join_all((0..6).map(|_| PgIndex::connect(&url, &options))).await;
     for index in started {
-        index.unwrap().probe().await.unwrap();
+        let index = index.unwrap();
+        index.probe().await.unwrap();
+        let server = index.clock().await.unwrap().expect("a server has a clock");
+        let off = server - SystemClock.now();
+        assert!(off.abs() < 60_000, "{off} ms: in milliseconds since 1970, and the same machine's");
     }
 }
 

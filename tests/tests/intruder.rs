@@ -20,7 +20,7 @@ use rdkafka::{
 };
 use weft_hub::{
     config::Storage,
-    log::{Entry, EntryId, Partition, ReadLimit, Topic, partition_of},
+    log::{Draft, Entry, EntryId, Partition, ReadLimit, Topic, partition_of},
 };
 use weft_proto::v1::{self, Answering, OutcomeKind};
 use weft_record::status::{Event, Status};
@@ -476,4 +476,33 @@ async fn row_48_no_group_to_reset_and_deleted_offsets_are_loud_and_made_good() {
     let published = after.iter().filter(|(_, one)| place_of(one) == at).count();
     assert_eq!(hall.hub.stores.log.end(&at).await.unwrap(), end + (lost + published) as u64);
     hall.hub.stop().await;
+}
+
+/// In quarantine as in the topics of records: what stood under the key that somebody wrote under stands behind it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_under_a_key_of_quarantine_takes_nothing_away() {
+    let mut hub = TestHub::start().await;
+    let department = hub.department(CODE, &[TYPE]).await;
+    let wrong = Example::business_licence(4700).with("established", serde_json::json!("2018-02-30"));
+    let wrong = department.seal(&wrong, 1, Event::Issue, Status::Valid);
+    let heard = department.publish(std::slice::from_ref(&wrong)).await;
+    assert!(heard.rejection(&wrong.id()).is_some());
+
+    let quarantine = single(Topic::Quarantine);
+    let (key, entry_id) = (hex::encode(wrong.id()), EntryId::new());
+    let garbage =
+        Draft { partition: quarantine.clone(), key: key.clone(), entry_id, headers: Vec::new(), value: "x".into() };
+    let at = hub.stores.log.append(vec![garbage]).await.remove(0).unwrap();
+    eventually(PATIENCE, || async {
+        let read = hub.stores.log.read(&quarantine, at + 1, ReadLimit::default(), Duration::ZERO).await;
+        let entries = read.map_err(|error| error.to_string())?;
+        let held = entries.iter().any(|one| {
+            let header = one.value.as_deref().map(weft_hub::envelope::header);
+            one.key.as_deref() == Some(&key)
+                && matches!(header, Some(Ok(header)) if header.content == weft_hub::envelope::ContentType::Refused)
+        });
+        if held { Ok(()) } else { Err(format!("{} entries behind it, none of the key's", entries.len())) }
+    })
+    .await;
+    hub.stop().await;
 }

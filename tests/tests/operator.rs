@@ -1,10 +1,16 @@
 //! What operators do, through a real hub over real sockets: erasure and its rebuild, corrections by two persons, grants with four eyes.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
+
 use std::time::Duration;
 
 use serde_json::json;
 use tonic::Code;
-use weft_hub::config::Storage;
+use weft_hub::{
+    config::Storage,
+    envelope::{self, ContentType},
+    log::{Draft, Entry, Partition, ReadLimit, Topic},
+};
 use weft_proto::{
     Reason,
     reason::reason_of,
@@ -31,10 +37,15 @@ async fn erase(hub: &TestHub, record_id: &str, version: u64) -> Result<v1::Chang
     Ok(hub.operator("wang").await.erase_version(request).await?.into_inner())
 }
 
-/// Waits until every partition was followed to its end.
+/// Waits until every partition was followed to its end. In a fresh index one has a row only when it is begun.
 async fn settled(hub: &TestHub) -> v1::StatusResponse {
+    let topics = [Topic::Registry, Topic::Ledger, Topic::Quarantine, Topic::Records(TYPE.into())];
     eventually(Duration::from_secs(60), || async {
         let status = hub.status(true).await;
+        let partitions: u32 = topics.iter().map(|topic| hub.stores.log.partitions(topic)).sum();
+        if partitions == 0 || status.partitions.len() < partitions as usize {
+            return Err(format!("{} of {partitions} partitions are followed", status.partitions.len()));
+        }
         let behind = status.partitions.iter().find(|one| one.position.as_ref().is_none_or(|at| at.offset < one.end));
         match behind {
             Some(behind) => Err(format!("{behind:?} is behind")),
@@ -98,10 +109,9 @@ async fn an_erased_version_is_the_same_after_a_rebuild() {
 
     // Nothing of the text is left, and what stands still answers.
     let appends = hub.stores.index.appends_of(&first.record_id, 1).await.unwrap();
-    let contents =
-        appends.iter().map(|row| weft_hub::envelope::header(row.envelope.as_ref().unwrap()).unwrap().content);
+    let contents = appends.iter().map(|row| content(row.envelope.as_ref().unwrap()));
     assert!(contents.clone().count() >= 4, "the version, its double, other content, and what the door refused");
-    assert!(contents.clone().all(|content| content == weft_hub::envelope::ContentType::Stub));
+    assert!(contents.clone().all(|content| content == ContentType::Stub));
     let holder = example.holders[0].value.clone();
     let answer = window.get(&first.record_id, look(ITEM, Some(("uscc", &holder)))).await.unwrap();
     assert_eq!((answer.answering(), answer.version), (Answering::Suspended, 3));
@@ -116,6 +126,77 @@ async fn an_erased_version_is_the_same_after_a_rebuild() {
     let before = digests(&hub, 3).await;
     let mut hub = rebuilt(hub).await;
     assert_eq!(digests(&hub, 3).await, before, "after all were erased");
+    hub.stop().await;
+}
+
+/// Everything that stands in a partition from an offset on.
+async fn entries(hub: &TestHub, partition: &Partition, from: u64) -> Vec<Entry> {
+    let log = &hub.stores.log;
+    if log.end(partition).await.unwrap() <= from {
+        return Vec::new();
+    }
+    log.read(partition, from, ReadLimit::default(), Duration::ZERO).await.unwrap()
+}
+
+fn content(value: &[u8]) -> ContentType {
+    envelope::header(value).unwrap().content
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erased_version_that_is_handed_in_again_brings_no_text_back() {
+    let hub = TestHub::start().await;
+    let department = hub.department(DEPARTMENT, &[TYPE]).await;
+    let example = Example::business_licence(35);
+    let first = department.seal(&example, 1, Event::Issue, Status::Valid);
+    department.publish(std::slice::from_ref(&first)).await;
+    let row = hub.stores.index.version(&first.record_id, 1).await.unwrap().unwrap();
+    let original = entries(&hub, &row.partition, row.offset).await.remove(0);
+    let quarantine = Partition { topic: Topic::Quarantine, number: 0 };
+    erase(&hub, &first.record_id, 1).await.expect("the version is erased");
+    let from = [(row.partition.clone(), hub.stores.log.end(&row.partition).await.unwrap()), (quarantine.clone(), 0)];
+
+    let same = department.seal(&example, 1, Event::Issue, Status::Valid);
+    let other = department.seal(&example.clone().with("name", json!("他名有限公司")), 1, Event::Issue, Status::Valid);
+    let wrong =
+        department.seal(&example.clone().with("established", json!("2018-02-30")), 1, Event::Issue, Status::Valid);
+    let heard = department.publish(&[first.clone(), same.clone(), other.clone(), wrong.clone()]).await;
+    assert_eq!(heard.outcome(&first), OutcomeKind::Indexed, "the outcome of its first append stays");
+    assert_eq!(heard.outcome(&same), OutcomeKind::Duplicate);
+    assert_eq!(heard.outcome(&other), OutcomeKind::Conflict);
+    assert!(heard.rejection(&wrong.id()).is_some());
+    settled(&hub).await;
+    let mut came = Vec::new();
+    for (partition, from) in &from {
+        for value in entries(&hub, partition, *from).await.into_iter().filter_map(|entry| entry.value) {
+            assert!(value.len() < first.token.len(), "{:?} has no room for a text", content(&value));
+            came.push(content(&value));
+        }
+    }
+    assert_eq!(came, [ContentType::Again, ContentType::Again, ContentType::Again, ContentType::Refused]);
+
+    // A copy of the old entry, written past the hub behind its stub, is overwritten.
+    let value = original.value.clone().unwrap();
+    assert_eq!(content(&value), ContentType::Record);
+    let (key, entry_id) = (original.key.clone().unwrap(), original.entry_id.unwrap());
+    let copy = Draft { partition: row.partition.clone(), key: key.clone(), entry_id, headers: Vec::new(), value };
+    let at = hub.stores.log.append(vec![copy]).await.remove(0).unwrap();
+    eventually(Duration::from_secs(30), || async {
+        let later = entries(&hub, &row.partition, at + 1).await;
+        let stub = later.iter().find(|entry| entry.key.as_ref() == Some(&key)).and_then(|entry| entry.value.clone());
+        match stub.map(|value| content(&value)) {
+            Some(ContentType::Stub) => Ok(()),
+            other => Err(format!("{other:?} stands behind the copy")),
+        }
+    })
+    .await;
+    settled(&hub).await;
+    for append in hub.stores.index.appends_of(&first.record_id, 1).await.unwrap() {
+        assert_ne!(append.envelope.as_deref().map(content), Some(ContentType::Record), "{}", append.offset);
+    }
+
+    let before = digests(&hub, 1).await;
+    let mut hub = rebuilt(hub).await;
+    assert_eq!(digests(&hub, 1).await, before);
     hub.stop().await;
 }
 

@@ -1,17 +1,74 @@
-//! Versions that were erased and compacted away: the registry's erasure event carries all that replay needs, so that no record
-//! ever has a hole.
+//! Versions that were erased. One that was compacted away stands up from the registry's erasure event, which carries all that replay
+//! needs, so that no record ever has a hole; one that is handed in again brings nothing of its text back.
 
 use bytes::Bytes;
 use weft_record::status::Event;
 
-use super::{Working, outcome};
+use super::{Standing, Working, alarm_row, outcome};
 use crate::{
-    index::rows::{HeadRow, OutcomeRow, VersionRow},
+    clock::Millis,
+    index::rows::{AppendRow, HeadRow, OutcomeRow, SubmissionId, VersionRow},
     log::{EntryId, Partition},
     registry::event::Erasure,
 };
 
+/// An erased version that was handed in again, as it is read from the log.
+#[derive(Clone, Debug)]
+pub struct Again {
+    /// Where it stands. Its envelope holds nothing of the text.
+    pub standing: Standing,
+    /// SHA-256 of the sealed bytes that were handed in.
+    pub submission_id: SubmissionId,
+    /// The record.
+    pub record_id: String,
+    /// The version.
+    pub version: u64,
+    /// Of what was handed in.
+    pub content_digest: [u8; 32],
+    /// Time of acceptance.
+    pub accepted_at: Millis,
+}
+
 impl Working {
+    /// Applies an erased version that was handed in again: a duplicate, or a conflict.
+    pub fn again(&mut self, again: &Again, erased: &dyn Fn(&str, u64) -> Option<Erasure>) {
+        let Again { standing, submission_id, record_id, version, .. } = again;
+        let (partition, offset) = (&standing.partition, standing.offset);
+        self.fill_erased(record_id, (partition, offset), erased);
+        self.rows.appends.push(AppendRow {
+            partition: partition.clone(),
+            offset,
+            key: standing.key.clone(),
+            entry_id: standing.entry_id,
+            submission_id: Some(*submission_id),
+            record_id: Some(record_id.clone()),
+            version: Some(*version),
+            envelope: Some(standing.envelope.clone()),
+        });
+        if self.outcomes.get(submission_id).is_some_and(|row| row.partition.topic == partition.topic) {
+            return;
+        }
+        let digest = self.digests.get(&(record_id.clone(), *version));
+        let same = digest == Some(&again.content_digest);
+        let row = OutcomeRow {
+            submission_id: *submission_id,
+            outcome: if same { outcome::DUPLICATE } else { outcome::CONFLICT }.into(),
+            reason: digest.filter(|_| !same).map(hex::encode),
+            record_id: record_id.clone(),
+            version: *version,
+            head: self.heads.get(record_id).map_or(0, |head| head.version),
+            partition: partition.clone(),
+            offset,
+            at: again.accepted_at,
+        };
+        if !same {
+            let detail = "other content was handed in under the number of an erased version";
+            self.rows.alarms.push(alarm_row("conflict", partition, offset, again.accepted_at, detail));
+        }
+        self.outcomes.insert(*submission_id, row.clone());
+        self.rows.outcomes.push(row);
+    }
+
     /// Versions that stood before `offset`, were erased and then compacted away, stand up from the registry's word: so what follows is
     /// judged against the same head as when they were still there.
     pub fn fill_erased(

@@ -12,6 +12,7 @@ pub mod incoming;
 #[cfg(test)]
 mod tests;
 
+pub use erased::Again;
 pub use incoming::{IncomingRecord, Standing};
 
 use std::collections::{HashMap, hash_map::Entry};
@@ -101,6 +102,16 @@ impl Working {
 
     /// Applies one sealed record. `erased` finds a version that the registry says was erased.
     pub fn record(&mut self, incoming: &IncomingRecord, erased: &dyn Fn(&str, u64) -> Option<Erasure>) {
+        self.judge(incoming, erased);
+        if erased(&incoming.record_id, incoming.version).is_some()
+            && let Some(append) = self.rows.appends.last_mut()
+        {
+            // It came through a door that had not heard of the erasure: a stub is on its way to its place.
+            append.envelope = None;
+        }
+    }
+
+    fn judge(&mut self, incoming: &IncomingRecord, erased: &dyn Fn(&str, u64) -> Option<Erasure>) {
         let place = (&incoming.standing.partition, incoming.standing.offset);
         self.fill_erased(&incoming.record_id, place, erased);
         // An outcome from quarantine does not stand in the way: this entry came through the door.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use weft_record::status::{Event, Status};
 
-use super::{IncomingRecord, Standing, Working, outcome, reason};
+use super::{Again, IncomingRecord, Standing, Working, outcome, reason};
 use crate::{
     index::{
         Known,
@@ -228,4 +228,64 @@ proptest! {
         let submissions: HashSet<_> = log.iter().map(|one| one.submission_id).collect();
         prop_assert_eq!(submissions.len(), at_once.outcomes.len(), "every submission has one outcome");
     }
+}
+
+#[test]
+fn an_erased_version_handed_in_again_is_a_duplicate_or_a_conflict_without_text() {
+    let mut memory = Memory::default();
+    let first = incoming(0, "r", 1, Event::Issue, Status::Valid, 1);
+    memory.apply(std::slice::from_ref(&first));
+    let known = || Known {
+        heads: memory.heads.values().cloned().collect(),
+        versions: memory.versions.values().cloned().collect(),
+        outcomes: memory.outcomes.values().cloned().collect(),
+    };
+    let again = |offset: u64, content: u8| {
+        let IncomingRecord { standing, submission_id, .. } =
+            incoming(offset, "r", 1, Event::Issue, Status::Valid, content);
+        let (record_id, content_digest) = ("r".into(), [content; 32]);
+        Again { standing, submission_id, record_id, version: 1, content_digest, accepted_at: 1 }
+    };
+    let mut working = Working::new(known());
+    let repeated = Again { submission_id: first.submission_id, ..again(3, 1) };
+    for one in [again(1, 1), again(2, 2), repeated] {
+        working.again(&one, &nothing_erased);
+    }
+    let rows = working.into_rows();
+    let told: Vec<_> =
+        rows.outcomes.iter().map(|row| (row.offset, row.outcome.as_str(), row.reason.as_deref())).collect();
+    assert_eq!(told, [(1, outcome::DUPLICATE, None), (2, outcome::CONFLICT, Some(FIRST_DIGEST))]);
+    assert_eq!((rows.alarms.len(), rows.appends.len()), (1, 3));
+    assert!(rows.versions.is_empty() && rows.heads.is_empty());
+
+    // With its text, through a door that had not heard of the erasure: the text is not kept.
+    let erasure = |record_id: &str, version: u64| {
+        ((record_id, version) == ("r", 1)).then(|| Erasure {
+            record_id: "r".into(),
+            version: 1,
+            record_type: "t".into(),
+            department: "d".into(),
+            event: "issue".into(),
+            status: "valid".into(),
+            frozen: false,
+            suspended: false,
+            iat: 0,
+            accepted_at: 1,
+            kid: "k".into(),
+            submission_id: hex::encode(first.submission_id),
+            offset: 0,
+            content_digest: FIRST_DIGEST.into(),
+            substance_digest: FIRST_DIGEST.into(),
+            keys: Vec::new(),
+            why: String::new(),
+            legal_basis: String::new(),
+        })
+    };
+    let mut working = Working::new(known());
+    let mut late = incoming(4, "r", 1, Event::Issue, Status::Valid, 1);
+    late.standing.envelope = Bytes::from_static(b"text");
+    working.record(&late, &erasure);
+    let rows = working.into_rows();
+    assert_eq!(outcome_of(&rows, &late).0, outcome::DUPLICATE);
+    assert_eq!(rows.appends[0].envelope, None);
 }

@@ -22,6 +22,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a judgement is good for.
 const KEEP_MS: Millis = 500;
 const DAY_MS: Millis = 86_400_000;
+/// How far this machine's clock may be off: half a lease, since instances judge each other's leases by it.
+const CLOCK_BOUND_MS: Millis = crate::follow::LEASE_MS / 2;
 
 /// Whether the instance is ready, and why.
 #[derive(Clone, Debug, Serialize)]
@@ -77,7 +79,7 @@ impl Console {
             Check::of("index", self.index_check().await),
             self.lag_check().await,
             self.certificate_check(),
-            self.clock_check(),
+            self.clock_check().await,
         ];
         Readiness { ready: checks.iter().all(|check| check.ok), checks }
     }
@@ -154,16 +156,91 @@ impl Console {
         )
     }
 
-    /// Neither seam has a clock of its own to compare with: only a clock that is surely wrong can be told.
-    fn clock_check(&self) -> Check {
-        let behind = self.keys.created_at.saturating_sub(self.clock.now());
-        if behind > 0 {
-            return Check::new(
-                "clock",
-                false,
-                format!("the clock stands {behind} ms before the key directory was made"),
-            );
+    async fn clock_check(&self) -> Check {
+        let before = self.clock.now();
+        let database = match tokio::time::timeout(PATIENCE, self.index.clock()).await {
+            Ok(Ok(database)) => database,
+            // That it does not answer is said by the index's own check.
+            Ok(Err(_)) | Err(_) => None,
+        };
+        let clocks = Clocks {
+            before,
+            after: self.clock.now(),
+            keys_made: self.keys.created_at,
+            newest: self.metrics.newest_accepted().max(self.registry.snapshot().newest),
+            database,
+        };
+        Check::of("clock", clocks.agree())
+    }
+}
+
+/// What this machine's clock is compared with, all in milliseconds.
+struct Clocks {
+    /// This machine's, before the database was asked.
+    before: Millis,
+    /// And after it answered.
+    after: Millis,
+    /// When the key directory was made.
+    keys_made: Millis,
+    /// The newest time of acceptance that this instance has read in the log; 0 for none.
+    newest: Millis,
+    /// The database server's, where it has one of its own.
+    database: Option<Millis>,
+}
+
+impl Clocks {
+    /// Where the database has a clock of its own, that one judges, in both directions; else only a clock that is behind can be told.
+    fn agree(&self) -> Result<String, String> {
+        let behind_keys = self.keys_made - self.after;
+        if behind_keys > 0 {
+            return Err(format!("the clock stands {behind_keys} ms before the key directory was made"));
         }
-        Check::new("clock", true, "after the key directory was made; no other clock is known to compare with")
+        if let Some(database) = self.database {
+            // What lies between asking and hearing is no difference.
+            let off = (database - self.after).max(0) + (database - self.before).min(0);
+            let side = if off < 0 { "ahead of" } else { "behind" };
+            return if off.abs() <= CLOCK_BOUND_MS {
+                Ok(format!("{} ms from the database's clock", off.abs()))
+            } else {
+                Err(format!("the clock is {} ms {side} the database's; {CLOCK_BOUND_MS} are allowed", off.abs()))
+            };
+        }
+        let behind = self.newest - self.after;
+        if behind > CLOCK_BOUND_MS {
+            return Err(format!(
+                "the log has an entry that was accepted {behind} ms later than now; {CLOCK_BOUND_MS} are allowed"
+            ));
+        }
+        Ok("not behind the newest entry that was read; no other clock is known to compare with".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CLOCK_BOUND_MS, Clocks};
+
+    const NOW: i64 = 1_795_442_400_000;
+
+    fn clocks(newest: i64, database: Option<i64>) -> Result<String, String> {
+        Clocks { before: NOW, after: NOW + 40, keys_made: NOW - 1, newest, database }.agree()
+    }
+
+    #[test]
+    fn a_clock_behind_the_newest_entry_is_told() {
+        assert!(clocks(0, None).is_ok());
+        assert!(clocks(NOW + CLOCK_BOUND_MS, None).is_ok());
+        assert!(clocks(NOW + 41 + CLOCK_BOUND_MS, None).unwrap_err().contains("accepted 5001 ms later"));
+        let before_the_keys = Clocks { before: 0, after: 0, keys_made: 7, newest: 0, database: None }.agree();
+        assert!(before_the_keys.unwrap_err().contains("7 ms before the key directory"));
+    }
+
+    #[test]
+    fn the_databases_clock_judges_where_it_has_one() {
+        for within in [NOW - CLOCK_BOUND_MS, NOW, NOW + 40, NOW + 40 + CLOCK_BOUND_MS] {
+            assert!(clocks(0, Some(within)).is_ok());
+        }
+        assert!(clocks(0, Some(NOW - CLOCK_BOUND_MS - 1)).unwrap_err().contains("5001 ms ahead"));
+        assert!(clocks(0, Some(NOW + 41 + CLOCK_BOUND_MS)).unwrap_err().contains("5001 ms behind"));
+        assert!(clocks(NOW + 86_400_000, Some(NOW)).is_ok(), "another instance's clock ran ahead, not this one behind");
     }
 }

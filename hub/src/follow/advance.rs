@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use super::{Error, Follower};
+use super::{Error, Follower, erased};
 use crate::{
     apply::Working,
     decode::{self, Incoming},
@@ -108,22 +108,13 @@ impl Follower {
 
     async fn apply(&self, partition: &Partition, entries: &[Entry], incoming: Vec<Incoming>) -> Result<Rows, Error> {
         let registry = self.registry.snapshot();
-        let queries: Vec<_> = incoming
-            .iter()
-            .filter_map(|incoming| match incoming {
-                Incoming::Record(record) => Some(record.query()),
-                Incoming::Stub { stub, .. } => Some(crate::index::KnownQuery {
-                    record_id: stub.record_id.clone(),
-                    version: stub.version,
-                    submission_id: [0; 32],
-                }),
-                Incoming::Refused { submission, .. } => {
-                    Some(crate::index::KnownQuery { record_id: String::new(), version: 0, submission_id: *submission })
-                }
-                _ => None,
-            })
-            .collect();
+        if let Some(newest) = incoming.iter().filter_map(Incoming::accepted_at).max() {
+            self.metrics.observe_accepted(newest);
+        }
+        let queries: Vec<_> = incoming.iter().filter_map(Incoming::query).collect();
         let known = if queries.is_empty() { Known::default() } else { self.index.known(&queries).await? };
+        let late = entries.iter().zip(&incoming);
+        let late: Vec<_> = late.filter_map(|(entry, one)| erased::late(&registry, entry, one, &known)).collect();
         let mut working = Working::new(known);
         let erased = |record_id: &str, version: u64| registry.erasures.get(&(record_id.to_owned(), version)).cloned();
         let mut displaced = HashMap::new();
@@ -145,6 +136,9 @@ impl Follower {
         }
         if !displaced.is_empty() {
             self.append_displaced(partition, entries, &displaced).await?;
+        }
+        if !late.is_empty() {
+            self.overwrite_erased(partition, &registry, late).await?;
         }
         Ok(working.into_rows())
     }
@@ -173,13 +167,14 @@ fn take(
 ) {
     match incoming {
         Incoming::Record(record) => working.record(&record, erased),
+        Incoming::Again(again) => working.again(&again, erased),
         Incoming::Stub { stub, append } => {
             if matches!(partition.topic, Topic::Records(_)) {
                 working.fill_erased(&stub.record_id, (partition, entry.offset), erased);
             }
             working.rows.stubs.push(Stub { record_id: stub.record_id, version: stub.version, append });
         }
-        Incoming::Refused { row, submission, first_reason, append } => {
+        Incoming::Refused { row, submission, first_reason, append, .. } => {
             working.refused(row, submission, &first_reason, append)
         }
         Incoming::Ledger { row, append } => {

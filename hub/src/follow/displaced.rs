@@ -1,11 +1,12 @@
-//! Somebody wrote past the hub under keys of ours: compaction would take our entries away, so they are appended again.
+//! Somebody wrote past the hub under keys of ours: compaction would take our entries away, so they are appended again. That is so in the
+//! topics of records and in quarantine; ledger and registry are not compacted, and what stands there stays beside the foreign entry.
 
 use std::collections::{HashMap, HashSet};
 
 use super::{Error, Follower};
 use crate::{
     index::rows::AppendRow,
-    log::{Draft, Entry, Partition},
+    log::{Draft, Entry, Partition, Topic},
 };
 
 impl Follower {
@@ -17,14 +18,7 @@ impl Follower {
         batch: &[Entry],
         displaced: &HashMap<String, u64>,
     ) -> Result<(), Error> {
-        let first = displaced.values().copied().min().unwrap_or(0);
-        let mut held = HashSet::new();
-        self.each_of_ours(partition, first, |row| {
-            if displaced.get(&row.key).is_some_and(|offset| row.offset > *offset) {
-                held.insert(row.key);
-            }
-        })
-        .await?;
+        let held = self.held_since(partition, displaced).await?;
         let mut drafts: Vec<Draft> = Vec::new();
         for (key, offset) in displaced.iter().filter(|(key, _)| !held.contains(*key)) {
             let Some(ours) = self.ours_before(partition, batch, key, *offset).await? else {
@@ -40,6 +34,23 @@ impl Follower {
         self.append_all(drafts).await
     }
 
+    /// Those of these keys under which an entry of ours stands behind the offset named.
+    pub(super) async fn held_since(
+        &self,
+        partition: &Partition,
+        places: &HashMap<String, u64>,
+    ) -> Result<HashSet<String>, Error> {
+        let first = places.values().copied().min().unwrap_or(0);
+        let mut held = HashSet::new();
+        self.each_of_ours(partition, first, |row| {
+            if places.get(&row.key).is_some_and(|offset| row.offset > *offset) {
+                held.insert(row.key);
+            }
+        })
+        .await?;
+        Ok(held)
+    }
+
     /// Our newest entry under a key before an offset: from this batch, else from the index.
     async fn ours_before(
         &self,
@@ -53,10 +64,13 @@ impl Follower {
             return Ok(Some(row));
         }
         let mut parts = key.split('@');
-        let (Some(record_id), Some(Ok(version))) = (parts.next(), parts.next().map(str::parse)) else {
-            return Ok(None);
+        let appends = match (&partition.topic, parts.next(), parts.next().map(str::parse)) {
+            (Topic::Quarantine, ..) => self.index.appends_in_quarantine(key).await?,
+            (Topic::Records(_), Some(record_id), Some(Ok(version))) => {
+                self.index.appends_of(record_id, version).await?
+            }
+            _ => return Ok(None),
         };
-        let appends = self.index.appends_of(record_id, version).await?;
         Ok(appends.into_iter().rev().find(|row| row.key == key && row.partition == *partition))
     }
 }

@@ -5,15 +5,18 @@
 //! - [`repair`]: back to where index and log agree, and replay
 //! - [`lost`]: what the log lost is appended again, or named
 //! - [`displaced`]: what somebody wrote past the hub under our keys
+//! - [`erased`]: text of an erased version that comes late is overwritten
 //!
 //! Nothing enters the index but from here. Which instance works a partition is a lease in its position row; the compare-and-set of
 //! that row judges every commit, so a stale instance fails and nothing is written twice.
 
 mod advance;
 mod displaced;
+mod erased;
 mod lost;
 mod repair;
 
+pub(crate) use erased::stub_draft;
 pub(crate) use repair::agrees;
 
 use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
@@ -138,8 +141,7 @@ impl Follower {
         let topic = Topic::Records(record_type.to_owned());
         for number in 0..self.log.partitions(&topic) {
             let partition = Partition { topic: topic.clone(), number };
-            let end =
-                self.log.end(&partition).await.map_err(|error| Refusal::new(Reason::LogUnavailable).detail(error))?;
+            let end = self.log.end(&partition).await?;
             self.reach(&partition, end).await?;
         }
         Ok(())
@@ -148,8 +150,7 @@ impl Follower {
     async fn reach(&self, partition: &Partition, end: u64) -> Result<(), Refusal> {
         let mut committed = self.committed.subscribe();
         for _ in 0..300 {
-            let row = self.index.position(partition).await;
-            let row = row.map_err(|error| Refusal::new(Reason::IndexUnavailable).detail(error))?;
+            let row = self.index.position(partition).await?;
             if end == 0 || row.is_some_and(|row| row.current && row.next >= end) {
                 return Ok(());
             }

@@ -10,6 +10,7 @@ pub mod trust;
 
 use std::fmt;
 
+use weft_record::verify::Sender;
 use x509_parser::{extensions::GeneralName, prelude::FromDer};
 
 /// Who a certificate speaks for. The text form is its path: `department/<code>/adapter/<name>`, `window/<name>`, `operator/<name>`.
@@ -53,6 +54,12 @@ impl Identity {
     /// The whole SPIFFE URI.
     pub fn uri(&self, trust_domain: &str) -> String {
         format!("spiffe://{trust_domain}/{self}")
+    }
+}
+
+impl From<&Sender> for Identity {
+    fn from(sender: &Sender) -> Self {
+        Self::Adapter { department: sender.department.clone(), adapter: sender.adapter.clone() }
     }
 }
 
@@ -125,6 +132,12 @@ pub fn presented(certificate: &[u8], trust_domain: &str) -> Result<Presented, Id
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sender_is_an_adapter() {
+        let sender = Sender { department: "civil-affairs".into(), adapter: "main".into() };
+        assert_eq!(Identity::from(&sender).to_string(), "department/civil-affairs/adapter/main");
+    }
 
     #[test]
     fn only_whole_uris_of_the_trust_domain_are_identities() {

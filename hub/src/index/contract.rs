@@ -76,6 +76,7 @@ const CASES: &[Case] = cases![
     lists::quarantine_closes_in_either_order,
     lists::alarms_newest_first,
     lists::appends_with_their_envelopes,
+    lists::appends_in_quarantine_by_key,
     lists::counts_and_probe,
     lists::the_fleet_keeps_the_newest_word,
     rewinds::every_earlier_state_comes_back,

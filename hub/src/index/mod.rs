@@ -20,6 +20,7 @@ pub mod sqlite;
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
+use weft_proto::{Reason, Refusal};
 
 use crate::{
     clock::Millis,
@@ -42,6 +43,12 @@ pub enum Error {
     /// This instance's place is not what it believed: another one has the lease, or has moved on. Nothing was written.
     #[error("stale: another instance works {0}")]
     Stale(String),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::new(Reason::IndexUnavailable).detail(error)
+    }
 }
 
 /// Moves a partition's position forward; the judge between instances.
@@ -236,6 +243,9 @@ pub trait Index: fmt::Debug + Send + Sync {
     /// Every append of a version, stubs and duplicates included: under each of these keys erasure writes its stub.
     async fn appends_of(&self, record_id: &str, version: u64) -> Result<Vec<AppendRow>, Error>;
 
+    /// Every append of the quarantine topic under a key, oldest first.
+    async fn appends_in_quarantine(&self, key: &str) -> Result<Vec<AppendRow>, Error>;
+
     /// One version's row, if it stands.
     async fn version(&self, record_id: &str, version: u64) -> Result<Option<VersionRow>, Error>;
 
@@ -267,6 +277,9 @@ pub trait Index: fmt::Debug + Send + Sync {
 
     /// How many rows there are.
     async fn counts(&self) -> Result<Counts, Error>;
+
+    /// The time at the database's server; `None` where it has no clock but this process's.
+    async fn clock(&self) -> Result<Option<Millis>, Error>;
 
     /// Writes and removes one row: proves that the index can be written.
     async fn probe(&self) -> Result<(), Error>;

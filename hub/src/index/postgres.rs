@@ -16,7 +16,7 @@ use super::{
     Error,
     sql::{
         Engine, OnRow, Session, SqlIndex,
-        statement::{Args, Cells, Columns, Kind, Value, broken},
+        statement::{Args, Cells, Columns, Kind, Statement, Value, broken},
     },
 };
 
@@ -45,6 +45,13 @@ const MIGRATION_LOCK: i64 = 0x7765_6674_6964_7801;
 
 /// A connection that was idle for so long is asked whether it still stands before it is used.
 const ASK_AFTER: Duration = Duration::from_secs(1);
+
+const CLOCK: Statement = Statement {
+    text: "-- clock
+SELECT (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT",
+    singles: 0,
+    batch: &[],
+};
 
 /// A pool of connections.
 #[derive(Debug)]
@@ -129,9 +136,11 @@ SELECT pg_advisory_lock($1)";
     sqlx::query(AssertSqlSafe(create)).execute(&mut connection).await.map_err(unavailable)?;
     let tables = include_str!("postgres/0001_tables.sql").into_sql_str();
     let fleet = include_str!("postgres/0002_fleet.sql").into_sql_str();
+    let keys = include_str!("postgres/0003_quarantine_keys.sql").into_sql_str();
     let migrations = vec![
         Migration::new(1, "tables".into(), MigrationType::Simple, tables, false),
         Migration::new(2, "fleet".into(), MigrationType::Simple, fleet, false),
+        Migration::new(3, "quarantine keys".into(), MigrationType::Simple, keys, false),
     ];
     let migrated = Migrator::with_migrations(migrations).run_direct(None, &mut connection, false).await;
     // The lock ends with the connection.
@@ -165,6 +174,10 @@ impl Engine for PgEngine {
     async fn once(&self) -> Result<Box<dyn Session>, Error> {
         let connection = self.pool.acquire().await.map_err(unavailable)?;
         Ok(Box::new(PgSession { connection: Connection::Plain(connection) }))
+    }
+
+    fn clock(&self) -> Option<&'static Statement> {
+        Some(&CLOCK)
     }
 }
 

@@ -45,6 +45,11 @@ pub trait Engine: fmt::Debug + Send + Sync {
     async fn scrub(&self) -> Result<(), Error> {
         Ok(())
     }
+
+    /// What asks the server for its clock, in milliseconds; `None` where the engine has no clock but this process's.
+    fn clock(&self) -> Option<&'static Statement> {
+        None
+    }
 }
 
 /// What is given to each row that was read.
@@ -189,6 +194,10 @@ impl<E: Engine> Index for SqlIndex<E> {
         read::appends_of(&self.engine, record_id, version).await
     }
 
+    async fn appends_in_quarantine(&self, key: &str) -> Result<Vec<AppendRow>, Error> {
+        read::appends_in_quarantine(&self.engine, key).await
+    }
+
     async fn version(&self, record_id: &str, version: u64) -> Result<Option<VersionRow>, Error> {
         read::version(&self.engine, record_id, version).await
     }
@@ -227,6 +236,13 @@ impl<E: Engine> Index for SqlIndex<E> {
 
     async fn counts(&self) -> Result<Counts, Error> {
         read::counts(&self.engine).await
+    }
+
+    async fn clock(&self) -> Result<Option<Millis>, Error> {
+        match self.engine.clock() {
+            Some(statement) => read::clock(&self.engine, statement).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     async fn probe(&self) -> Result<(), Error> {

@@ -95,9 +95,11 @@ fn pool(connections: u32) -> SqlitePoolOptions {
 fn migrations() -> Migrator {
     let tables = include_str!("sqlite/0001_tables.sql").into_sql_str();
     let fleet = include_str!("sqlite/0002_fleet.sql").into_sql_str();
+    let keys = include_str!("sqlite/0003_quarantine_keys.sql").into_sql_str();
     Migrator::with_migrations(vec![
         Migration::new(1, "tables".into(), MigrationType::Simple, tables, false),
         Migration::new(2, "fleet".into(), MigrationType::Simple, fleet, false),
+        Migration::new(3, "quarantine keys".into(), MigrationType::Simple, keys, false),
     ])
 }
 

@@ -16,6 +16,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use weft_proto::{Reason, Refusal};
 
 use crate::clock::random;
 
@@ -170,6 +171,12 @@ pub enum AppendError {
     Unknown(String),
 }
 
+impl From<AppendError> for Refusal {
+    fn from(error: AppendError) -> Self {
+        Self::new(Reason::LogUnavailable).detail(error)
+    }
+}
+
 /// Why the log could not be read.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
@@ -192,6 +199,12 @@ pub enum Error {
         /// The first offset that is kept.
         start: u64,
     },
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::new(Reason::LogUnavailable).detail(error)
+    }
 }
 
 /// How much one read may bring.

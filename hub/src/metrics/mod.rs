@@ -5,7 +5,14 @@
 
 pub mod metered;
 
-use std::{fmt, sync::Mutex, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use prometheus_client::{
     encoding::text::encode,
@@ -44,6 +51,8 @@ pub struct Metrics {
     certificate_seconds: Gauge,
     /// The last append that was stored, and the last that failed: (records and registry, ledger).
     appends: Mutex<[Appended; 2]>,
+    /// The newest time of acceptance that was read.
+    newest: AtomicI64,
 }
 
 /// When appends last went well and last failed, in milliseconds of CLOCK_BOOTTIME.
@@ -122,6 +131,7 @@ impl Metrics {
             alarms: Family::default(),
             certificate_seconds: Gauge::default(),
             appends: Mutex::default(),
+            newest: AtomicI64::new(0),
         };
         metrics.register();
         metrics
@@ -214,6 +224,16 @@ impl Metrics {
             drop(appends);
             self.append_failures.get_or_create(&label).inc();
         }
+    }
+
+    /// Notes the time of acceptance of an entry that came through the door.
+    pub fn observe_accepted(&self, at: Millis) {
+        self.newest.fetch_max(at, Ordering::Relaxed);
+    }
+
+    /// The newest time of acceptance among the entries that this instance applied.
+    pub fn newest_accepted(&self) -> Millis {
+        self.newest.load(Ordering::Relaxed)
     }
 
     /// When appends to the ledger (or, for other topics, to the log) last went well and last failed.

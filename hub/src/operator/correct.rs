@@ -4,7 +4,7 @@
 use weft_proto::{Reason, Refusal, v1};
 use weft_record::record_id::RecordId;
 
-use super::{OperatorService, check::Faults, index_unavailable};
+use super::{OperatorService, check::Faults};
 use crate::{
     apply::outcome,
     envelope::{self, ContentType, DataKeys, Header, Place},
@@ -45,7 +45,7 @@ impl OperatorService {
     }
 
     async fn pending(&self, submission: &SubmissionId, department: &str) -> Result<OutcomeRow, Refusal> {
-        let outcomes = self.index.outcomes(&[*submission]).await.map_err(index_unavailable)?;
+        let outcomes = self.index.outcomes(&[*submission]).await?;
         let row = outcomes.into_iter().next();
         let row =
             row.ok_or_else(|| Refusal::new(Reason::NotFound).field("submission_id", "there is no such submission"))?;
@@ -60,7 +60,7 @@ impl OperatorService {
     }
 
     async fn append_confirmed(&self, registry: &Registry, pending: &OutcomeRow) -> Result<(), Refusal> {
-        let appends = self.index.appends_of(&pending.record_id, pending.version).await.map_err(index_unavailable)?;
+        let appends = self.index.appends_of(&pending.record_id, pending.version).await?;
         let ours = |row: &&AppendRow| {
             row.submission_id == Some(pending.submission_id) && matches!(row.partition.topic, Topic::Records(_))
         };
@@ -68,11 +68,9 @@ impl OperatorService {
         let append =
             append.ok_or_else(|| Refusal::new(Reason::Internal).detail("a pending submission has no append"))?;
         let draft = self.confirmed_draft(registry, pending, append)?;
-        if !self.partitions.current(&draft.partition) {
-            return Err(Refusal::new(Reason::PartitionNotCurrent));
-        }
+        self.partitions.open_to_appends(&draft.partition)?;
         for appended in self.log.append(vec![draft]).await {
-            appended.map_err(|error| Refusal::new(Reason::LogUnavailable).detail(error))?;
+            appended?;
         }
         Ok(())
     }

@@ -6,12 +6,13 @@ use std::time::Duration;
 use weft_proto::{Reason, Refusal, v1};
 use weft_record::record_id::RecordId;
 
-use super::{OperatorService, check::Faults, index_unavailable, log_unavailable};
+use super::{OperatorService, check::Faults};
 use crate::{
     body::Stub,
-    envelope::{self, ContentType, DataKeys, Header, Place},
+    envelope::{self, ContentType, Header},
+    follow::stub_draft,
     index::rows::{AppendRow, VersionRow},
-    log::{Draft, EntryId, Partition, Topic},
+    log::{Draft, Partition, Topic},
     registry::{
         Administered, Registry,
         event::{After, Erasure},
@@ -47,7 +48,7 @@ impl OperatorService {
         let row = self.version(&record_id, version).await?;
         let quarantine = Partition { topic: Topic::Quarantine, number: 0 };
         for partition in [&row.partition, &quarantine] {
-            let end = self.log.end(partition).await.map_err(log_unavailable)?;
+            let end = self.log.end(partition).await?;
             self.followed(partition, end).await?;
         }
         let row = self.version(&record_id, version).await?;
@@ -72,16 +73,16 @@ impl OperatorService {
     }
 
     async fn version(&self, record_id: &str, version: u64) -> Result<VersionRow, Refusal> {
-        let row = self.index.version(record_id, version).await.map_err(index_unavailable)?;
+        let row = self.index.version(record_id, version).await?;
         row.ok_or_else(|| Refusal::new(Reason::NotFound).detail("there is no such version"))
     }
 
     /// Every entry that still has the version's text, whatever became of it.
     async fn copies(&self, row: &VersionRow) -> Result<Vec<AppendRow>, Refusal> {
-        let mut appends = self.index.appends_of(&row.record_id, row.version).await.map_err(index_unavailable)?;
+        let mut appends = self.index.appends_of(&row.record_id, row.version).await?;
         appends.retain(|append| {
             let header = append.envelope.as_deref().map(envelope::header);
-            !matches!(header, Some(Ok(Header { content: ContentType::Stub, .. })))
+            !matches!(header, Some(Ok(Header { content: ContentType::Stub | ContentType::Again, .. })))
         });
         Ok(appends)
     }
@@ -89,39 +90,6 @@ impl OperatorService {
     /// Writes a stub under each key, and waits until they are applied.
     async fn overwrite(&self, row: &VersionRow, copies: &[AppendRow]) -> Result<(), Refusal> {
         let registry = self.registry.snapshot();
-        let mut drafts: Vec<Draft> = Vec::with_capacity(copies.len());
-        for copy in copies {
-            let again = drafts.iter().any(|draft| draft.key == copy.key && draft.partition == copy.partition);
-            if again {
-                continue;
-            }
-            if !self.partitions.current(&copy.partition) {
-                return Err(Refusal::new(Reason::PartitionNotCurrent));
-            }
-            drafts.push(self.stub_draft(&registry, row, copy)?);
-        }
-        let places: Vec<Partition> = drafts.iter().map(|draft| draft.partition.clone()).collect();
-        let appended = self.log.append(drafts).await;
-        for (partition, offset) in places.iter().zip(appended) {
-            let offset = offset.map_err(|error| Refusal::new(Reason::LogUnavailable).detail(error))?;
-            self.followed(partition, offset + 1).await?;
-        }
-        Ok(())
-    }
-
-    fn stub_draft(&self, registry: &Registry, row: &VersionRow, copy: &AppendRow) -> Result<Draft, Refusal> {
-        let key_id = Registry::data_key_id(&row.department);
-        let data_key = registry
-            .data_key(&key_id)
-            .ok_or_else(|| Refusal::new(Reason::Internal).detail("the department's data key is not known here"))?;
-        let header = Header {
-            suite: "std".into(),
-            key_id,
-            sender: "hub".into(),
-            accepted_at: self.clock.now(),
-            content: ContentType::Stub,
-            registry_position: registry.position,
-        };
         let stub = Stub {
             record_id: row.record_id.clone(),
             version: row.version,
@@ -129,17 +97,29 @@ impl OperatorService {
             status: row.status.clone(),
             digest: hex::encode(row.content_digest),
         };
-        let text = serde_json::to_vec(&stub).map_err(|error| Refusal::new(Reason::Internal).detail(error))?;
-        let entry_id = EntryId::new();
-        let place = Place { topic: &copy.partition.topic, key: &copy.key, entry_id };
-        let value = envelope::seal(place, &header, &data_key, &text);
-        Ok(Draft { partition: copy.partition.clone(), key: copy.key.clone(), entry_id, headers: Vec::new(), value })
+        let mut drafts: Vec<Draft> = Vec::with_capacity(copies.len());
+        for copy in copies {
+            let again = drafts.iter().any(|draft| draft.key == copy.key && draft.partition == copy.partition);
+            if again {
+                continue;
+            }
+            self.partitions.open_to_appends(&copy.partition)?;
+            let place = (&copy.partition, copy.key.as_str());
+            drafts.push(stub_draft(&registry, &row.department, &stub, place, self.clock.now())?);
+        }
+        let places: Vec<Partition> = drafts.iter().map(|draft| draft.partition.clone()).collect();
+        let appended = self.log.append(drafts).await;
+        for (partition, offset) in places.iter().zip(appended) {
+            let offset = offset?;
+            self.followed(partition, offset + 1).await?;
+        }
+        Ok(())
     }
 
     /// Waits until the index has followed a partition to `end`. The caller's deadline bounds it.
     async fn followed(&self, partition: &Partition, end: u64) -> Result<(), Refusal> {
         loop {
-            let row = self.index.position(partition).await.map_err(index_unavailable)?;
+            let row = self.index.position(partition).await?;
             if end == 0 || row.is_some_and(|row| row.current && row.next >= end) {
                 return Ok(());
             }

@@ -31,9 +31,9 @@ use crate::{
     clock::SharedClock,
     fleet::Fleet,
     identity::Identity,
-    index::{Error as IndexError, SharedIndex},
+    index::SharedIndex,
     keys::Keys,
-    log::{Error as LogError, SharedLog, Topic},
+    log::{SharedLog, Topic},
     partitions::Partitions,
     registry::{Administered, RegistryView},
     server::auth::caller,
@@ -83,14 +83,6 @@ fn operator<T>(request: &Request<T>) -> Result<String, Refusal> {
 fn change(administered: Administered) -> v1::Change {
     let position = v1::Position { topic: Topic::Registry.name(), partition: 0, offset: administered.offset };
     v1::Change { position: Some(position), entity: administered.entity, revision: administered.revision }
-}
-
-fn index_unavailable(error: IndexError) -> Refusal {
-    Refusal::new(Reason::IndexUnavailable).detail(error)
-}
-
-fn log_unavailable(error: LogError) -> Refusal {
-    Refusal::new(Reason::LogUnavailable).detail(error)
 }
 
 type Answer<T> = Result<Response<T>, Status>;

@@ -7,7 +7,6 @@ use weft_record::{catalogue::Catalogue, verify::Sender};
 use super::{
     OperatorService, change,
     check::{Faults, is_date, is_department, millis},
-    log_unavailable,
 };
 use crate::{
     clock::{Millis, random},
@@ -35,7 +34,7 @@ impl OperatorService {
         let registry = self.registry.snapshot();
         check_department(&request, registry.catalogue())?;
         for record_type in &request.record_types {
-            self.log.ensure(&Topic::Records(record_type.clone())).await.map_err(log_unavailable)?;
+            self.log.ensure(&Topic::Records(record_type.clone())).await?;
         }
         let make = |registry: &Registry| {
             not_owned_elsewhere(registry, &request)?;

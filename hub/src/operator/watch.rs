@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use weft_proto::{Reason, Refusal, v1};
 
-use super::{OperatorService, check::is_department, index_unavailable, log_unavailable};
+use super::{OperatorService, check::is_department};
 use crate::{
     index::{
         DigestScope,
@@ -30,7 +30,7 @@ impl OperatorService {
         let question = format!("quarantine/{}", request.department);
         let after = page::after(&self.keys, who, &question, &request.page_token)?;
         let rows = self.index.quarantine(&request.department, after.as_deref(), limit).await;
-        let rows = rows.map_err(index_unavailable)?;
+        let rows = rows?;
         let full = rows.len() >= limit as usize;
         let last = rows.last().filter(|_| full);
         let next_page_token = last.map(|row| page::token(&self.keys, who, &question, &row.id)).unwrap_or_default();
@@ -38,15 +38,15 @@ impl OperatorService {
     }
 
     pub(super) async fn alarms(&self) -> Result<Vec<v1::Alarm>, Refusal> {
-        let rows = self.index.alarms(MOST_ALARMS).await.map_err(index_unavailable)?;
+        let rows = self.index.alarms(MOST_ALARMS).await?;
         Ok(rows.into_iter().map(alarm).collect())
     }
 
     pub(super) async fn state(&self, with_digest: bool) -> Result<v1::StatusResponse, Refusal> {
-        let counts = self.index.counts().await.map_err(index_unavailable)?;
+        let counts = self.index.counts().await?;
         let mut partitions = Vec::new();
-        for row in self.index.positions().await.map_err(index_unavailable)? {
-            let end = self.log.end(&row.partition).await.map_err(log_unavailable)?;
+        for row in self.index.positions().await? {
+            let end = self.log.end(&row.partition).await?;
             partitions.push(partition_status(row, end));
         }
         let (mut index_digest, mut content_digest) = (String::new(), String::new());
@@ -56,7 +56,7 @@ impl OperatorService {
         }
         Ok(v1::StatusResponse {
             partitions,
-            registry_floor: self.index.registry_floor().await.map_err(index_unavailable)?,
+            registry_floor: self.index.registry_floor().await?,
             registry_position: self.registry.snapshot().position,
             index_digest,
             content_digest,
@@ -66,7 +66,7 @@ impl OperatorService {
     }
 
     async fn digest(&self, scope: DigestScope) -> Result<String, Refusal> {
-        self.index.digest(scope).await.map(hex::encode).map_err(index_unavailable)
+        Ok(hex::encode(self.index.digest(scope).await?))
     }
 }
 

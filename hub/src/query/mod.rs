@@ -30,7 +30,7 @@ use crate::{
     decode::{holder_hash, identifier_hash},
     fleet::Fleet,
     follow::Follower,
-    index::{By, Error as IndexError, Found, LookUp, SharedIndex},
+    index::{By, Found, LookUp, SharedIndex},
     keys::Keys,
     ledger::Ledger,
     log::Topic,
@@ -230,7 +230,7 @@ impl Query {
     ) -> Result<Vec<Found>, Refusal> {
         let look_up = self.statement(checked, question, allowed)?;
         let request = Some((window.to_owned(), checked.request_id.clone()));
-        let read = self.coalescer.look(Asked { look_up: look_up.clone(), request }).await.map_err(unavailable)?;
+        let read = self.coalescer.look(Asked { look_up: look_up.clone(), request }).await?;
         let (mut floor, mut found) = (read.registry_floor, read.found);
         if read.repairing && (found.is_empty() || !matches!(question, Question::Record(_))) {
             // What is being replayed may not stand in the index now: that there is nothing, or nothing more, cannot be said.
@@ -286,7 +286,7 @@ impl Query {
         let mut found = Vec::new();
         for (record_id, version) in pins {
             let pin = LookUp { by: By::Record(record_id), version: Some(version), as_of: None, holder: look_up.holder };
-            let one = self.coalescer.look(Asked { look_up: pin, request: None }).await.map_err(unavailable)?;
+            let one = self.coalescer.look(Asked { look_up: pin, request: None }).await?;
             if one.repairing && one.found.is_empty() {
                 return Err(Refusal::new(Reason::PartitionNotCurrent));
             }
@@ -368,7 +368,7 @@ impl Query {
     async fn await_outcome(&self, submission: [u8; 32]) -> Result<(), Refusal> {
         let mut committed = self.follower.committed();
         loop {
-            let outcomes = self.index.outcomes(&[submission]).await.map_err(unavailable)?;
+            let outcomes = self.index.outcomes(&[submission]).await?;
             if outcomes.iter().any(|row| row.outcome != crate::apply::outcome::PENDING) {
                 return Ok(());
             }
@@ -380,10 +380,6 @@ impl Query {
             }
         }
     }
-}
-
-fn unavailable(error: IndexError) -> Refusal {
-    Refusal::new(Reason::IndexUnavailable).detail(error)
 }
 
 /// Milliseconds as a protobuf timestamp.

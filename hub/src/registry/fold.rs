@@ -81,6 +81,8 @@ pub struct Registry {
     pub resends: Vec<(Millis, Resend)>,
     /// (when, what), in order; those that are too old to be told are forgotten.
     pub commands: VecDeque<(Millis, Command)>,
+    /// When the newest event was made.
+    pub newest: Millis,
     revisions: HashMap<String, u64>,
     brought_by: HashMap<(String, u64), u64>,
     keys: HashMap<String, DepartmentKeys>,
@@ -127,6 +129,7 @@ impl Registry {
             corrections: HashMap::new(),
             resends: Vec::new(),
             commands: VecDeque::new(),
+            newest: 0,
             revisions: HashMap::new(),
             brought_by: HashMap::new(),
             keys: HashMap::new(),
@@ -152,6 +155,12 @@ impl Registry {
         confirmed.iter().filter(|(_, offset)| *offset < before).count() >= 2
     }
 
+    /// Whether a version was erased.
+    pub fn is_erased(&self, record_id: &str, version: u64) -> bool {
+        // Asked about everything that comes, while next to nothing is ever erased.
+        !self.erasures.is_empty() && self.erasures.contains_key(&(record_id.to_owned(), version))
+    }
+
     /// The revision of an entity: 0 when there is none.
     pub fn revision(&self, entity: &str) -> u64 {
         self.revisions.get(entity).copied().unwrap_or(0)
@@ -174,6 +183,7 @@ impl Registry {
             return Err(Ignored::Revision { entity: event.entity, got: event.revision, want });
         }
         self.take(event.after, (&event.who, event.at, offset), keys)?;
+        self.newest = self.newest.max(event.at);
         self.brought_by.insert((event.entity.clone(), event.revision), offset);
         self.revisions.insert(event.entity, event.revision);
         Ok(())

@@ -176,10 +176,7 @@ impl RegistryView {
         reached.map_err(|_| {
             Refusal::new(Reason::RegistryStale).detail("the event stands, but this view has not reached it")
         })?;
-        self.index
-            .raise_registry_floor(offset + 1)
-            .await
-            .map_err(|error| Refusal::new(Reason::IndexUnavailable).detail(error))?;
+        self.index.raise_registry_floor(offset + 1).await?;
         // Another instance's event may have taken the revision first: then this one took no effect.
         if self.snapshot().brought_by(&entity, revision) == Some(offset) {
             Ok(Administered { offset, entity, revision })
@@ -204,11 +201,8 @@ impl RegistryView {
         let place = Place { topic: &Topic::Registry, key: &event.entity, entry_id };
         let value = envelope::seal(place, &header, data_key, &text);
         let draft = Draft { partition: partition(), key: event.entity.clone(), entry_id, headers: Vec::new(), value };
-        let mut appended = self.log.append(vec![draft]).await;
-        appended
-            .pop()
-            .ok_or_else(|| Refusal::new(Reason::Internal).detail("the log answered nothing"))?
-            .map_err(|error| Refusal::new(Reason::LogUnavailable).detail(error))
+        let appended = self.log.append(vec![draft]).await.pop();
+        Ok(appended.ok_or_else(|| Refusal::new(Reason::Internal).detail("the log answered nothing"))??)
     }
 }
 

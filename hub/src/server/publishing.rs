@@ -264,10 +264,6 @@ fn check_batch(request: &PublishRequest) -> Result<(), Refusal> {
     if fits { Ok(()) } else { Err(too_large()) }
 }
 
-fn unavailable(error: crate::index::Error) -> Refusal {
-    Refusal::new(Reason::IndexUnavailable).detail(error)
-}
-
 #[tonic::async_trait]
 impl PublishingApi for Publishing {
     type PublishStream = ReceiverStream<Result<PublishResponse, Status>>;
@@ -304,7 +300,7 @@ impl PublishingApi for Publishing {
             self.follower.catch_up(&request.record_type).await?;
         }
         let heads =
-            self.index.heads(caller, &request.record_type, after.as_deref(), limit).await.map_err(unavailable)?;
+            self.index.heads(caller, &request.record_type, after.as_deref(), limit).await.map_err(Refusal::from)?;
         let full = heads.len() == limit as usize;
         let next = heads.last().filter(|_| full);
         let next =
@@ -329,7 +325,7 @@ impl PublishingApi for Publishing {
             return Err(Refusal::new(Reason::BadRequest).field("submission_ids", format!("at most {OUTCOMES}")).into());
         }
         let ids: Vec<SubmissionId> = request.submission_ids.into_iter().filter_map(|id| id.try_into().ok()).collect();
-        let rows = self.index.outcomes(&ids).await.map_err(unavailable)?;
+        let rows = self.index.outcomes(&ids).await.map_err(Refusal::from)?;
         // A submission id is a hash of sealed bytes: who has it has the record. Another department's record is still none of its business.
         let own = rows
             .into_iter()

@@ -6,9 +6,12 @@ use super::{
     },
     fresh,
 };
-use crate::index::{
-    Counts, DigestScope,
-    rows::{FleetRow, QuarantineRow, Rows},
+use crate::{
+    index::{
+        Counts, DigestScope,
+        rows::{AppendRow, FleetRow, QuarantineRow, Rows},
+    },
+    log::{EntryId, Partition},
 };
 
 pub(super) async fn heads_in_pages(factory: &dyn Factory) {
@@ -142,6 +145,30 @@ pub(super) async fn appends_with_their_envelopes(factory: &dyn Factory) {
     let brief: Vec<_> = appends.iter().map(|append| (append.offset, &append.key, append.envelope.as_ref())).collect();
     assert_eq!(brief, [(0, &row.key, Some(&row.envelope)), (1, &again.key, Some(&again.envelope))]);
     assert!(index.appends_of("r1", 2).await.unwrap().is_empty());
+}
+
+pub(super) async fn appends_in_quarantine_by_key(factory: &dyn Factory) {
+    let (_subject, index) = fresh(factory).await;
+    let quarantine = quarantine_partition();
+    let append = |partition: &Partition, offset: u64, key: &str| AppendRow {
+        partition: partition.clone(),
+        offset,
+        key: key.into(),
+        entry_id: EntryId([u8::try_from(offset).unwrap(); 16]),
+        submission_id: None,
+        record_id: None,
+        version: None,
+        envelope: Some(bytes::Bytes::from_static(b"e")),
+    };
+    let of =
+        |partition: &Partition| vec![append(partition, 0, "k"), append(partition, 1, "j"), append(partition, 2, "k")];
+    for partition in [quarantine.clone(), records(0)] {
+        let mut writer = Writer::new(&index, partition.clone()).await;
+        writer.commit(3, &Rows { appends: of(&partition), ..Rows::default() }).await;
+    }
+    let under = index.appends_in_quarantine("k").await.unwrap();
+    assert_eq!(under, [append(&quarantine, 0, "k"), append(&quarantine, 2, "k")]);
+    assert!(index.appends_in_quarantine("nobody").await.unwrap().is_empty());
 }
 
 pub(super) async fn counts_and_probe(factory: &dyn Factory) {

@@ -8,6 +8,7 @@ use super::{
     statements as sql,
 };
 use crate::{
+    clock::Millis,
     index::{
         Counts, Known, KnownQuery,
         rows::{
@@ -131,6 +132,10 @@ pub(super) async fn appends_of(engine: &dyn Engine, record_id: &str, version: u6
     rows(engine, &sql::APPENDS_OF, Args::singles([record_id.into(), version.into()]), cells::append).await
 }
 
+pub(super) async fn appends_in_quarantine(engine: &dyn Engine, key: &str) -> Result<Vec<AppendRow>, Error> {
+    rows(engine, &sql::APPENDS_IN_QUARANTINE, Args::singles([key.into()]), cells::append).await
+}
+
 pub(super) async fn lost(engine: &dyn Engine, partition: &Partition, limit: u32) -> Result<Vec<AppendRow>, Error> {
     let args = [(&partition.topic.name()).into(), partition.number.into(), limit.into()];
     rows(engine, &sql::LOST_OF, Args::singles(args), cells::append).await
@@ -141,6 +146,10 @@ pub(super) async fn fleet(engine: &dyn Engine) -> Result<Vec<FleetRow>, Error> {
         Ok(FleetRow { sender: cells.text()?, heard_at: cells.int()?, instance: cells.text()?, report: cells.bytes()? })
     };
     rows(engine, &sql::FLEET, Args::default(), fleet).await
+}
+
+pub(super) async fn clock(engine: &dyn Engine, statement: &Statement) -> Result<Millis, Error> {
+    first(engine, statement, [], Cells::int).await?.ok_or_else(|| broken("the server does not tell its time"))
 }
 
 pub(super) async fn counts(engine: &dyn Engine) -> Result<Counts, Error> {

@@ -218,6 +218,7 @@ FROM heads h JOIN versions v ON v.record_id = h.record_id AND v.version = h.vers
 WHERE h.department = $1 AND h.record_type = $2 AND h.record_id > $3
 ORDER BY h.record_id LIMIT $4", 4, NONE;
     APPENDS_OF = include_str!("appends_of.sql"), 2, NONE;
+    APPENDS_IN_QUARANTINE = include_str!("appends_in_quarantine.sql"), 1, NONE;
     LEDGER_OF_REQUESTS = "-- ledger_of_requests
 WITH batch AS ({batch})
 SELECT l.entry_id, l.entry_offset, l.kind, l.window_name, l.request_id, l.holder, l.records, l.department, l.at_ms, l.envelope
