@@ -1,6 +1,6 @@
 //! What differs from run to run: the time, and chance. Made once by the caller and passed on.
 
-use std::{fmt::Debug, sync::Arc, time::Duration};
+use std::{fmt::Debug, path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
@@ -77,11 +77,18 @@ pub struct Surroundings {
     pub chance: Arc<dyn Chance>,
     /// Who is told how far the work is.
     pub progress: Arc<dyn crate::runner::Progress>,
+    /// The program that reads workbooks: one that calls [`crate::sheet_child`] when its first argument says so.
+    pub helper: PathBuf,
 }
 
 impl Surroundings {
-    /// The machine's clock and randomness, nobody told.
+    /// The machine's clock and randomness, nobody told, this very program as helper (also after its file was replaced).
     pub fn system() -> Self {
-        Self { clock: Arc::new(SystemClock), chance: Arc::new(SystemChance), progress: Arc::new(crate::runner::Silent) }
+        Self {
+            clock: Arc::new(SystemClock),
+            chance: Arc::new(SystemChance),
+            progress: Arc::new(crate::runner::Silent),
+            helper: PathBuf::from("/proc/self/exe"),
+        }
     }
 }

@@ -63,6 +63,9 @@ pub struct SourceConfig {
     /// When it may be read, such as `18:00-08:00`, in Asia/Shanghai; outside of these hours it rests. Empty: always.
     #[serde(default)]
     pub hours: Vec<String>,
+    /// Where more of a unit's rows fail than this, of 20 at least, the source stops instead of sending any of it, percent.
+    #[serde(default = "default_max_failed")]
+    pub max_failed_percent: u8,
     /// A watched folder.
     pub file: Option<FileConfig>,
     /// How its rows become records.
@@ -74,6 +77,10 @@ pub struct SourceConfig {
 pub enum Kind<'a> {
     /// A watched folder.
     File(&'a FileConfig),
+}
+
+fn default_max_failed() -> u8 {
+    50
 }
 
 fn default_poll() -> u64 {
@@ -120,6 +127,9 @@ impl SourceConfig {
     fn verify(&self) -> Result<(), Error> {
         if self.name.is_empty() || self.name.len() > 64 {
             return Err(wrong(self.at("name"), "1 to 64 characters"));
+        }
+        if self.max_failed_percent > 100 {
+            return Err(wrong(self.at("max_failed_percent"), "0 to 100"));
         }
         self.hours()?;
         match self.kind()? {

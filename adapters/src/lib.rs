@@ -3,7 +3,7 @@
 //!
 //! The way of a row, module by module:
 //!
-//! - [`source`]: where rows come from (a watched folder of CSV files)
+//! - [`source`]: where rows come from
 //! - [`mapping`]: a row becomes the draft of a record, or a list of what is wrong with it
 //! - [`order`]: which rows of a file speak of one record, and in which order they hold
 //! - [`change`]: what the draft means beside what was published: nothing, or one or two versions with their events
@@ -44,3 +44,4 @@ pub use config::Config;
 pub use join::join;
 pub use report::{check, problems};
 pub use runner::{Summary, run, run_once};
+pub use source::{SHEET_CHILD, sheet_child};

@@ -25,9 +25,9 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// Neither UTF-8 nor GB18030 over the whole file.
+    /// Neither UTF-8, UTF-16 nor GB18030 over the whole file.
     EncodingUnknown = "encoding_unknown",
-        "文件既不是 UTF-8 也不是 GB18030；请另存为 UTF-8 编码的 CSV 后重新放入", "the file is neither UTF-8 nor GB18030; save it as CSV in UTF-8 and drop it again";
+        "文件既不是 UTF-8、UTF-16，也不是 GB18030；请另存为 UTF-8 编码的 CSV 后重新放入", "the file is neither UTF-8, UTF-16 nor GB18030; save it as CSV in UTF-8 and drop it again";
     /// A quotation mark is never closed.
     QuoteOpen = "quote_open",
         "引号没有闭合；请从所示行起补上右引号", "a quotation mark is never closed; close it, beginning at the line named";
@@ -58,6 +58,51 @@ reasons! {
     /// More rows than the configuration admits.
     TooManyRows = "too_many_rows",
         "行数超过配置的上限；请拆分文件或提高 max_rows", "the file has more rows than max_rows; split it or raise the limit";
+    /// Not JSON, or JSON that two readers could take differently.
+    JsonUnreadable = "json_unreadable",
+        "文件不是有效的 JSON；请按所示行改正后重新放入", "the file is no valid JSON; correct it at the line named and drop it again";
+    /// A JSON value that is an object or a nested list.
+    ValueNotPlain = "value_not_plain",
+        "该位置的 JSON 值不是单个文字或文字列表；请在映射中写明其下一级路径", "the JSON value at this path is no plain text or list of texts; name a path below it in the mapping";
+    /// No record of the file has a mapped column.
+    ColumnUnseen = "column_unseen",
+        "文件中没有任何记录含有该列，已按空值处理；请核对映射中的路径", "no record of the file has this column, it was taken as empty; check the path in the mapping";
+    /// The content is not what the file's name says, or a kind of table that is not read.
+    FormatMismatch = "format_mismatch",
+        "文件内容与扩展名不符，或不是可读取的格式；请另存为 .xlsx 或 UTF-8 编码的 .csv", "the content is not what the name says, or a format that is not read; save it as .xlsx or as .csv in UTF-8";
+    /// A workbook larger than the configuration admits.
+    FileTooLarge = "file_too_large",
+        "工作簿超过配置的大小上限；请拆分或改用 CSV，或提高 sheet.max_mib", "the workbook is larger than the configuration admits; split it, use CSV, or raise sheet.max_mib";
+    /// A workbook with parts that no table needs, or built to harm its reader.
+    WorkbookUnsafe = "workbook_unsafe",
+        "工作簿含有宏、外部链接、加密或异常部件；请只保留数据，另存为普通 .xlsx", "the workbook has macros, links outside, encryption or unusual parts; keep the data alone and save it as a plain .xlsx";
+    /// A workbook that is damaged.
+    WorkbookUnreadable = "workbook_unreadable",
+        "工作簿已损坏或不是标准格式；请用制表软件打开并另存后重新放入", "the workbook is damaged or not of the standard form; open it in the spreadsheet program, save it anew and drop it again";
+    /// A workbook that needs more memory or time than admitted.
+    WorkbookTooHeavy = "workbook_too_heavy",
+        "读取该工作簿需要的内存或时间超过上限；请拆分或改用 CSV，或提高 sheet.memory_mib", "reading the workbook needs more memory or time than admitted; split it, use CSV, or raise sheet.memory_mib";
+    /// More than one sheet has the heading.
+    SheetUnclear = "sheet_unclear",
+        "不止一个工作表含有所需表头；请在配置中写明 sheet.name", "more than one sheet has the heading; name one in the configuration as sheet.name";
+    /// A formula in a mapped column.
+    FormulaRefused = "formula_refused",
+        "所示单元格是公式，保存的结果可能已过时；请粘贴为数值，或在配置中允许 sheet.formulas", "the cell named is a formula whose saved result may be stale; paste it as a value, or allow sheet.formulas";
+    /// A cell that shows an error.
+    CellError = "cell_error",
+        "所示单元格显示错误值（如 #N/A）；请改正后重新导出", "the cell named shows an error such as #N/A; correct it and export again";
+    /// 15 digits and more, stored as a number.
+    NumberTooLong = "number_too_long",
+        "所示单元格的编号以数字存储，15 位以上会丢失末位和前导零；请把该列设为文本后重新录入", "the cell named is stored as a number, which loses digits behind the fifteenth and leading zeros; make the column text and enter it again";
+    /// A mapped cell is merged with others.
+    MergedCells = "merged_cells",
+        "所示单元格与其他单元格合并，只有左上角有值；请取消合并并逐行填写", "the cell named is merged with others and only the first has a value; unmerge them and fill every row";
+    /// Rows or columns that are hidden were read as well.
+    HiddenCells = "hidden_cells",
+        "工作表中有隐藏的行或列，也已读取；请确认它们应当归集", "the sheet has hidden rows or columns, which were read as well; make sure that they are meant";
+    /// Almost every row of a unit fails.
+    MostlyFailed = "mostly_failed",
+        "几乎所有行都有问题，该数据源已停止，未发送任何一行；请核对导出文件与映射，改正后自动继续", "almost every row fails, so the source has stopped and nothing of it was sent; check export and mapping, it goes on by itself when they are mended";
     /// Too many versions stand out of order.
     OutOfOrder = "out_of_order",
         "文件中过多记录的版本次序颠倒；请按日期升序导出", "too many versions of records stand out of order; export in ascending order of date";

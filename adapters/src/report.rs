@@ -87,7 +87,7 @@ fn sources(
 ) -> Result<Vec<Box<dyn Source>>, Error> {
     let open = |config: &SourceConfig| source::open(config, state_dir, surroundings).map_err(Error::from);
     let Kind::File(file) = config.kind()?;
-    let names = waiting_names(&file.folder, &file.pattern).map_err(|cause| {
+    let names = waiting_names(file).map_err(|cause| {
         let source_name = config.name.clone();
         source::Error { source_name, what: "listing the folder", cause }
     })?;

@@ -1,6 +1,8 @@
 //! The entry: sources are watched, rows mapped and sealed, the spool sent, certificates renewed.
 
 mod feed;
+mod judge;
+mod stopped;
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
@@ -165,7 +167,10 @@ impl Adapter {
             let progress = surroundings.progress.clone();
             let source = source::open(source_config, &config.state_dir, &surroundings)?;
             let (hours, poll) = (source_config.hours()?, source_config.poll());
-            feeds.push(Feed { source, mapper, intake: intake.clone(), limits, hours, poll, progress });
+            let max_failed_percent = source_config.max_failed_percent;
+            let intake = intake.clone();
+            let stopped = None;
+            feeds.push(Feed { source, mapper, intake, limits, hours, poll, max_failed_percent, stopped, progress });
         }
         let endpoints = config.hub.iter().filter_map(|endpoint| Endpoint::parse(endpoint)).collect();
         let link = Arc::new(Link::new(endpoints, directory.clone()));

@@ -7,12 +7,17 @@ pub mod file;
 pub mod contract;
 mod delimited;
 mod encoding;
+mod hand;
 mod heading;
+pub(crate) mod json;
+mod sheet;
 
 use std::{fmt::Debug, path::Path, time::Duration};
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
+
+pub use sheet::{SHEET_CHILD, sheet_child};
 
 use crate::{
     clock::Surroundings,
@@ -60,6 +65,7 @@ pub(crate) struct Stamp {
     pub(crate) bytes: u64,
     pub(crate) modified_ns: i128,
     pub(crate) encoding: encoding::Encoding,
+    pub(crate) format: file::Format,
 }
 
 /// What a source has to offer now.
@@ -78,7 +84,8 @@ pub enum Next {
 /// One row: the cells of the columns that were asked for, in the order in which they were asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// The line where the row begins, from 1, title lines counted.
+    /// Its number in the unit, from 1: the line where it begins or the row of the sheet, titles counted; of a list of
+    /// JSON or an answer, its place.
     pub line: u64,
     /// The cells, as they stand in the source.
     pub cells: Vec<String>,
@@ -201,9 +208,9 @@ pub trait Source: Send + Sync + Debug {
 pub(crate) fn open(
     config: &SourceConfig,
     _state_dir: &Path,
-    _surroundings: &Surroundings,
+    surroundings: &Surroundings,
 ) -> Result<Box<dyn Source>, config::Error> {
     Ok(match config.kind()? {
-        Kind::File(file) => Box::new(file::FileSource::new(&config.name, file.clone())),
+        Kind::File(file) => Box::new(file::FileSource::new(&config.name, file.clone(), surroundings)),
     })
 }

@@ -40,6 +40,10 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    // A workbook is read by this program in a process of its own, with its limits set before anything else begins.
+    if std::env::args_os().nth(1).is_some_and(|first| first == weft_adapter::SHEET_CHILD) {
+        return weft_adapter::sheet_child();
+    }
     let cli = args::Cli::parse();
     cli.logging.start(cli.command.is_service());
     let format = cli.output;

@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, Progress};
+use super::{Error, Progress, judge::Judge};
 use crate::{
     config::Limits,
     hours::Hours,
@@ -28,6 +28,9 @@ pub(super) struct Feed {
     pub(super) limits: Limits,
     pub(super) hours: Hours,
     pub(super) poll: Duration,
+    pub(super) max_failed_percent: u8,
+    /// The unit in which almost every row fails, and what is told of it.
+    pub(super) stopped: Option<(Digest, Refused)>,
     pub(super) progress: Arc<dyn Progress>,
 }
 
@@ -63,6 +66,8 @@ struct Work {
 
 /// Why a unit is left.
 enum Left {
+    /// Almost every row fails.
+    Judged(Refused, Vec<RowProblem>),
     Refused(Refused),
     Source(crate::source::Error),
     Ours(Error),
@@ -100,7 +105,7 @@ impl Feed {
             }
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = tokio::time::sleep(self.poll) => {}
+                () = tokio::time::sleep(self.pause()) => {}
             }
         }
         Ok(())
@@ -132,8 +137,12 @@ impl Feed {
                     }
                 }
             };
-            self.tell_state(&SourceState::Working);
             let digest = Intake::unit(&unit.digest, &self.mapper.digest());
+            if self.is_stopped_at(digest) {
+                return Ok(fed);
+            }
+            self.stopped = None;
+            self.tell_state(&SourceState::Working);
             let ended = match unreadable {
                 Some(refused) => Err(Left::Refused(refused)),
                 None => self.unit(&unit, digest, stop).await,
@@ -147,6 +156,7 @@ impl Feed {
                 // Written to while it was read: it is read again when it rests.
                 Err(Left::Refused(refused)) if refused.reason == Reason::ChangedWhileRead => continue,
                 Err(Left::Refused(refused)) => self.refuse(&unit, digest, &refused).await?,
+                Err(Left::Judged(refused, problems)) => self.stop_at(&unit, digest, refused, problems).await?,
                 Err(Left::Source(error)) => return Err(error.into()),
                 Err(Left::Ours(error)) => return Err(error),
                 Err(Left::Stopped) => return Err(Error::Stopped),
@@ -202,10 +212,17 @@ impl Feed {
         Ok(work)
     }
 
-    /// Reads the unit for its keys, and again for the places of those that stand more than once.
+    /// Reads the unit for its keys and for how many of its rows fail, and again for the places of those that stand more
+    /// than once.
     async fn plan(&self, unit: &Unit, stop: &CancellationToken) -> Result<Plan, Left> {
         let mut count = Count::new(self.limits.max_rows);
-        self.each_place(unit, stop, |key, _, row| count.add(key, row.line)).await?;
+        let of = self.intake.sealer.record_type(self.mapper.record_type())?;
+        let now_second = self.intake.clock.now().as_second();
+        let mut judge = Judge::new(&self.mapper, of, now_second, self.max_failed_percent);
+        self.each_place(unit, stop, |item| judge.see(item), |key, _, row| count.add(key, row.line)).await?;
+        if let Some((refused, problems)) = judge.verdict() {
+            return Err(Left::Judged(refused, problems));
+        }
         let repeated: HashSet<Key> = count.repeated();
         let mut plan = Plan::default();
         if !repeated.is_empty() {
@@ -215,7 +232,7 @@ impl Feed {
                 }
                 Ok(())
             };
-            self.each_place(unit, stop, &mut add).await?;
+            self.each_place(unit, stop, |_| {}, &mut add).await?;
         }
         Ok(plan.sorted())
     }
@@ -224,6 +241,7 @@ impl Feed {
         &self,
         unit: &Unit,
         stop: &CancellationToken,
+        mut see: impl FnMut(&Item),
         mut each: impl FnMut(Key, Option<i64>, &Row) -> Result<(), Refused>,
     ) -> Result<(), Left> {
         let mut rows = self.source.rows(unit, self.mapper.columns()).await?;
@@ -231,6 +249,7 @@ impl Feed {
             if stop.is_cancelled() {
                 return Err(Left::Stopped);
             }
+            see(&item);
             let Item::Row(row) = item else { continue };
             if !self.mapper.is_record(&row) {
                 continue;

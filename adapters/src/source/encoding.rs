@@ -14,7 +14,7 @@ const CHUNK: usize = 64 * 1024;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Wanted {
-    /// By byte order mark, else strict UTF-8, else strict GB18030, else refused.
+    /// By byte order mark or the zero bytes of UTF-16, else strict UTF-8, else strict GB18030, else refused.
     #[default]
     Auto,
     /// UTF-8, with or without byte order mark.
@@ -31,6 +31,8 @@ pub(crate) enum Encoding {
     Utf8,
     Utf8WithMark,
     Gb18030,
+    Utf16Le,
+    Utf16Be,
 }
 
 /// What one reading of all bytes tells.
@@ -57,7 +59,12 @@ impl Trial {
 
     fn feed(&mut self, mut bytes: &[u8], last: bool) {
         while self.failed_at.is_none() {
-            let (result, read, _) = self.decoder.decode_to_utf8_without_replacement(bytes, &mut self.scratch, last);
+            let (result, read, written) =
+                self.decoder.decode_to_utf8_without_replacement(bytes, &mut self.scratch, last);
+            if self.scratch[..written].contains(&0) {
+                self.failed_at = Some(self.read);
+                return;
+            }
             self.read += read as u64;
             bytes = &bytes[read..];
             match result {
@@ -71,51 +78,104 @@ impl Trial {
     }
 }
 
+/// What a first look at the bytes tells.
+#[derive(Debug, Default)]
+struct Seen {
+    start: Vec<u8>,
+    /// The first zero byte behind the first chunk.
+    nul: Option<u64>,
+    /// UTF-16 by its mark or its zero bytes.
+    utf16: Option<Encoding>,
+}
+
 /// Reads everything once: digest, length and encoding.
-pub(crate) fn survey(mut input: impl Read, wanted: Wanted) -> io::Result<Survey> {
-    let mut hash = digest::Context::new(&digest::SHA256);
-    let mut buffer = vec![0; CHUNK];
+pub(crate) fn survey(input: impl Read, wanted: Wanted) -> io::Result<Survey> {
     let mut utf8 = Trial::new(encoding_rs::UTF_8);
     let mut gb18030 = Trial::new(encoding_rs::GB18030);
-    let (mut bytes, mut nul, mut start) = (0_u64, None, Vec::with_capacity(3));
+    let mut utf16: Option<Trial> = None;
+    let mut seen = Seen::default();
+    let mut survey = each_chunk(input, |chunk, at, last| {
+        if at == 0 && !last {
+            seen.start = chunk.iter().take(3).copied().collect();
+            seen.utf16 = utf_16(chunk);
+            let encoding = seen.utf16.map(|encoding| match encoding {
+                Encoding::Utf16Be => encoding_rs::UTF_16BE,
+                _ => encoding_rs::UTF_16LE,
+            });
+            utf16 = encoding.map(Trial::new);
+        }
+        if seen.nul.is_none() {
+            seen.nul = chunk.iter().position(|&byte| byte == 0).map(|zero| at + zero as u64);
+        }
+        if let Some(utf16) = &mut utf16 {
+            utf16.feed(chunk, last);
+            return;
+        }
+        utf8.feed(chunk, last);
+        gb18030.feed(chunk, last);
+    })?;
+    survey.encoding = match (seen.utf16, utf16) {
+        (Some(encoding), Some(trial)) => match (wanted, trial.failed_at) {
+            (Wanted::Auto, None) => Ok(encoding),
+            (Wanted::Auto, Some(at)) => Err(refused(format!("utf-16, but not at byte {at}"))),
+            _ => Err(refused("utf-16 at byte 0")),
+        },
+        _ => decide(wanted, &seen, utf8.failed_at, gb18030.failed_at),
+    };
+    Ok(survey)
+}
+
+/// Reads everything once for its digest and length: a file that is no text.
+pub(crate) fn of_bytes(input: impl Read) -> io::Result<Survey> {
+    each_chunk(input, |_, _, _| {})
+}
+
+/// Hands over every chunk with its place; the last one is empty.
+fn each_chunk(mut input: impl Read, mut each: impl FnMut(&[u8], u64, bool)) -> io::Result<Survey> {
+    let mut hash = digest::Context::new(&digest::SHA256);
+    let mut buffer = vec![0; CHUNK];
+    let mut bytes = 0_u64;
     loop {
         let read = input.read(&mut buffer)?;
         let chunk = &buffer[..read];
         hash.update(chunk);
-        if start.len() < 3 {
-            start.extend(chunk.iter().take(3 - start.len()));
-        }
-        if nul.is_none() {
-            nul = chunk.iter().position(|&byte| byte == 0).map(|at| bytes + at as u64);
-        }
-        utf8.feed(chunk, read == 0);
-        gb18030.feed(chunk, read == 0);
+        each(chunk, bytes, read == 0);
         bytes += read as u64;
         if read == 0 {
-            break;
+            let mut digest = [0; 32];
+            digest.copy_from_slice(hash.finish().as_ref());
+            return Ok(Survey { encoding: Ok(Encoding::default()), digest, bytes });
         }
     }
-    let mut digest = [0; 32];
-    digest.copy_from_slice(hash.finish().as_ref());
-    let encoding = decide(wanted, &start, nul, utf8.failed_at, gb18030.failed_at);
-    Ok(Survey { encoding, digest, bytes })
 }
 
-fn decide(
-    wanted: Wanted,
-    start: &[u8],
-    nul: Option<u64>,
-    utf8: Option<u64>,
-    gb18030: Option<u64>,
-) -> Result<Encoding, Refused> {
-    let refuse = |detail: String| Err(Refused::new(Reason::EncodingUnknown, None, detail));
-    if start.starts_with(&[0xff, 0xfe]) || start.starts_with(&[0xfe, 0xff]) {
-        return refuse("utf-16 at byte 0".into());
+/// UTF-16 by its mark, or by the zero bytes that its digits, commas and line ends have on one side: far more than
+/// characters such as 一 (U+4E00) have on the other.
+fn utf_16(chunk: &[u8]) -> Option<Encoding> {
+    if chunk.starts_with(&[0xff, 0xfe]) {
+        return Some(Encoding::Utf16Le);
     }
-    if let Some(at) = nul {
+    if chunk.starts_with(&[0xfe, 0xff]) {
+        return Some(Encoding::Utf16Be);
+    }
+    let zeros = |odd: usize| chunk.iter().skip(odd).step_by(2).filter(|&&byte| byte == 0).count();
+    match (zeros(0), zeros(1)) {
+        (even, odd) if odd > 4 * even => Some(Encoding::Utf16Le),
+        (even, odd) if even > 4 * odd => Some(Encoding::Utf16Be),
+        _ => None,
+    }
+}
+
+fn refused(detail: impl Into<String>) -> Refused {
+    Refused::new(Reason::EncodingUnknown, None, detail)
+}
+
+fn decide(wanted: Wanted, seen: &Seen, utf8: Option<u64>, gb18030: Option<u64>) -> Result<Encoding, Refused> {
+    let refuse = |detail: String| Err(refused(detail));
+    if let Some(at) = seen.nul {
         return refuse(format!("a zero byte at byte {at}"));
     }
-    let marked = start == [0xef, 0xbb, 0xbf];
+    let marked = seen.start == [0xef, 0xbb, 0xbf];
     let as_utf8 = if marked { Encoding::Utf8WithMark } else { Encoding::Utf8 };
     match (wanted, utf8, gb18030) {
         (Wanted::Auto | Wanted::Utf8, None, _) => Ok(as_utf8),
@@ -146,6 +206,8 @@ impl<R: Read> Utf8Reader<R> {
             Encoding::Utf8 => encoding_rs::UTF_8.new_decoder_without_bom_handling(),
             Encoding::Utf8WithMark => encoding_rs::UTF_8.new_decoder_with_bom_removal(),
             Encoding::Gb18030 => encoding_rs::GB18030.new_decoder_without_bom_handling(),
+            Encoding::Utf16Le => encoding_rs::UTF_16LE.new_decoder_with_bom_removal(),
+            Encoding::Utf16Be => encoding_rs::UTF_16BE.new_decoder_with_bom_removal(),
         };
         Self { input, decoder, raw: vec![0; CHUNK], from: 0, to: 0, ended: false }
     }
@@ -220,10 +282,27 @@ mod tests {
     }
 
     #[test]
-    fn utf_16_and_binary_files_are_refused() {
-        let utf16: Vec<u8> = "名称,a".encode_utf16().flat_map(u16::to_le_bytes).collect();
-        assert!(read_all(&utf16, Wanted::Auto).unwrap_err().detail.contains("zero byte"));
-        assert!(read_all(&[0xff, 0xfe, 0x0d, 0x54], Wanted::Auto).unwrap_err().detail.contains("utf-16"));
+    fn utf_16_is_read_by_its_mark_or_its_zero_bytes() {
+        let text = "统一社会信用代码,名称\r\n91370322MAYY000184,高青示例𠮷\r\n";
+        let le = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+        let be = |text: &str| text.encode_utf16().flat_map(u16::to_be_bytes).collect::<Vec<u8>>();
+        let marked = format!("\u{feff}{text}");
+        for bytes in [le(text), be(text), le(&marked), be(&marked)] {
+            assert_eq!(read_all(&bytes, Wanted::Auto).unwrap(), text);
+            assert!(read_all(&bytes, Wanted::Utf8).unwrap_err().detail.contains("utf-16 at byte 0"));
+        }
+        let mut lone = le(&marked);
+        lone.extend([0x00, 0xd8, b'a', 0]);
+        assert!(read_all(&lone, Wanted::Auto).unwrap_err().detail.contains("utf-16, but not at byte "));
+    }
+
+    #[test]
+    fn binary_files_are_refused() {
+        assert!(read_all(b"a\0b\0\0c", Wanted::Auto).unwrap_err().detail.contains("zero byte at byte 1"));
+        assert!(read_all(&[0xff, 0xfe, 0, 0, b'a', 0, 0, 0], Wanted::Auto).unwrap_err().detail.contains("utf-16"));
+        let mut far = vec![b'a'; 200_000];
+        far[150_000] = 0;
+        assert!(read_all(&far, Wanted::Auto).unwrap_err().detail.contains("zero byte at byte 150000"));
         let mut marked = vec![0xef, 0xbb, 0xbf];
         marked.extend(gb("名称"));
         assert!(read_all(&marked, Wanted::Auto).unwrap_err().detail.contains("utf-8 mark"));

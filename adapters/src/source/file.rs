@@ -1,52 +1,66 @@
-//! A watched folder where a department drops CSV files.
+//! A watched folder where a department drops files: CSV and TSV, JSON, XLSX and XLS.
 //!
-//! A file is taken when it has not changed for a while, read in place, and moved to `done/` or `failed/` beside it
-//! with a report. Names that begin with a dot or `~$`, or end in `.tmp`, `.part` or `.crdownload`, are left alone.
+//! A file is taken when it has not changed for a while and nobody has it open, read in place, and moved to `done/` or
+//! `failed/` beside it with a report. The folder is polled, so that a share works like a disk. Names that begin with a
+//! dot or `~$`, or end in `.tmp`, `.part` or `.crdownload`, are left alone.
+//!
+//! - `config`: `[source.file]`
+//! - `keep`: which files wait; where finished ones go, and for how long
+//! - `read`: the rows of one file
+
+mod config;
+mod keep;
+mod read;
 
 use std::{
     collections::HashMap,
-    fs::{self, File},
-    io::{self, BufReader, Read},
-    path::{Path, PathBuf},
+    fs::File,
+    io::{self, Read},
+    path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
 use async_trait::async_trait;
-use tokio::{sync::mpsc, time::Instant};
+use tokio::time::Instant;
 
 use super::{
-    Ending, Error, Item, Next, Row, Rows, RowsError, Source, Stamp, Unit,
-    delimited::{ReadError, Records},
-    encoding::{self, Utf8Reader},
-    heading::{self, Heading},
+    Ending, Error, Next, Rows, RowsError, Source, Stamp, Unit,
+    delimited::ReadError,
+    encoding::{self, Survey},
+    hand::{self, Hand},
 };
 use crate::{
-    problem::{Reason, Refused, RowProblem},
-    text,
+    clock::{Clock, Surroundings},
+    problem::{Reason, Refused},
 };
-
-mod config;
+use keep::Waiting;
 
 pub use super::encoding::Wanted;
-pub use config::FileConfig;
+pub use config::{FileConfig, Format, SheetConfig};
+pub use keep::waiting_names;
 
-/// Rows handed over at a time; with the channel's four chunks, all that is ever held.
-const CHUNK_ROWS: usize = 128;
-const CHUNKS: usize = 4;
-const UNFINISHED: [&str; 3] = [".tmp", ".part", ".crdownload"];
+/// How often `done/` is looked through.
+const EMPTIED: Duration = Duration::from_secs(3_600);
+const DAY_SECONDS: i64 = 24 * 3_600;
 
 /// The watched folder.
 #[derive(Debug)]
 pub struct FileSource {
     name: String,
     config: FileConfig,
+    /// The program that reads workbooks.
+    helper: PathBuf,
+    clock: Arc<dyn Clock>,
     seen: HashMap<PathBuf, (u64, i128, Instant)>,
+    emptied: Option<Instant>,
 }
 
 impl FileSource {
     /// Watches a folder.
-    pub fn new(name: impl Into<String>, config: FileConfig) -> Self {
-        Self { name: name.into(), config, seen: HashMap::new() }
+    pub fn new(name: impl Into<String>, config: FileConfig, surroundings: &Surroundings) -> Self {
+        let (helper, clock) = (surroundings.helper.clone(), surroundings.clock.clone());
+        Self { name: name.into(), config, helper, clock, seen: HashMap::new(), emptied: None }
     }
 
     fn error(&self, what: &'static str) -> impl FnOnce(io::Error) -> Error {
@@ -54,10 +68,10 @@ impl FileSource {
         move |cause| Error { source_name, what, cause }
     }
 
-    /// The first file that has come to rest, or how long the nearest one still needs.
-    fn settled(&mut self, files: Vec<Waiting>, now: Instant) -> Result<Waiting, Option<Duration>> {
+    /// The files that have come to rest, or how long the nearest one still needs.
+    fn settled(&mut self, files: Vec<Waiting>, now: Instant) -> Result<Vec<Waiting>, Option<Duration>> {
         self.seen.retain(|path, _| files.iter().any(|(file, ..)| file == path));
-        let mut wait: Option<Duration> = None;
+        let (mut settled, mut wait) = (Vec::new(), None::<Duration>);
         for (path, bytes, modified) in files {
             let seen = self.seen.entry(path.clone()).or_insert((bytes, modified, now));
             if (seen.0, seen.1) != (bytes, modified) {
@@ -65,11 +79,12 @@ impl FileSource {
             }
             let left = self.config.settle().saturating_sub(now.duration_since(seen.2));
             if left.is_zero() {
-                return Ok((path, bytes, modified));
+                settled.push((path, bytes, modified));
+            } else {
+                wait = Some(wait.map_or(left, |shortest| shortest.min(left)));
             }
-            wait = Some(wait.map_or(left, |shortest| shortest.min(left)));
         }
-        Err(wait)
+        if settled.is_empty() { Err(wait) } else { Ok(settled) }
     }
 
     async fn blocking<T: Send + 'static>(
@@ -80,6 +95,73 @@ impl FileSource {
         let done = tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)));
         done.map_err(self.error(what))
     }
+
+    /// What a file is, and its digest; `None` where it is locked or shorter than it was.
+    async fn survey(&self, (path, bytes, modified_ns): &Waiting) -> Result<Option<Next>, Error> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let format = self.config.format.of(&name).unwrap_or(Ok(Format::Delimited));
+        let max_bytes = self.config.sheet.max_mib << 20;
+        let (at, bytes, wanted) = (path.clone(), *bytes, self.config.encoding);
+        let looked = self.blocking("reading a file", move || look(&at, bytes, (format, wanted), max_bytes)).await?;
+        let Some((survey, format)) = looked else { return Ok(None) };
+        let encoding = survey.encoding.clone().unwrap_or_default();
+        let stamp = Stamp { bytes, modified_ns: *modified_ns, encoding, format };
+        let unit = Unit { name, digest: survey.digest, whole: self.config.snapshot, stamp };
+        Ok(Some(match survey.encoding {
+            Ok(_) => Next::Unit(unit),
+            Err(refused) => Next::Unreadable(unit, refused),
+        }))
+    }
+
+    /// Removes what was done long ago, now and then.
+    async fn empty(&mut self) -> Result<(), Error> {
+        if self.emptied.is_some_and(|emptied| emptied.elapsed() < EMPTIED) {
+            return Ok(());
+        }
+        self.emptied = Some(Instant::now());
+        let before = self.clock.now().as_second() - i64::from(self.config.keep_days) * DAY_SECONDS;
+        let folder = self.config.folder.clone();
+        let removed = self.blocking("emptying done/", move || keep::empty(&folder, before)).await?;
+        if removed > 0 {
+            tracing::info!(source = self.name, removed, "files that were done long ago were removed");
+        }
+        Ok(())
+    }
+}
+
+/// Looks at all bytes of a file once.
+fn look(
+    path: &std::path::Path,
+    bytes: u64,
+    (format, wanted): (Result<Format, String>, Wanted),
+    max_bytes: u64,
+) -> io::Result<Option<(Survey, Format)>> {
+    let file = match File::open(path) {
+        Ok(file) if !keep::is_locked(&file) => file,
+        Ok(_) => return Ok(None),
+        Err(error) if matches!(error.kind(), io::ErrorKind::ResourceBusy | io::ErrorKind::WouldBlock) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let refused = match &format {
+        Ok(Format::Xlsx | Format::Xls) if bytes > max_bytes => {
+            Some(Refused::new(Reason::FileTooLarge, None, format!("{} MiB", max_bytes >> 20)))
+        }
+        Ok(Format::Xlsx | Format::Xls) => None,
+        Ok(_) => read::no_text(&file)?.map(|what| Refused::new(Reason::FormatMismatch, None, what)),
+        Err(end) => Some(Refused::new(Reason::FormatMismatch, None, end)),
+    };
+    let is_text = matches!(format, Ok(Format::Delimited | Format::Json | Format::Auto)) && refused.is_none();
+    let bounded = file.take(bytes);
+    let mut survey = if is_text { encoding::survey(bounded, wanted)? } else { encoding::of_bytes(bounded)? };
+    if survey.bytes != bytes {
+        return Ok(None);
+    }
+    if let Some(refused) = refused {
+        survey.encoding = Err(refused);
+    }
+    Ok(Some((survey, format.unwrap_or_default())))
 }
 
 #[async_trait]
@@ -89,34 +171,28 @@ impl Source for FileSource {
     }
 
     async fn next(&mut self) -> Result<Next, Error> {
-        let (folder, pattern) = (self.config.folder.clone(), self.config.pattern.clone());
-        let files = self.blocking("listing the folder", move || waiting(&folder, &pattern)).await?;
-        let (path, bytes, modified_ns) = match self.settled(files, Instant::now()) {
-            Ok(file) => file,
+        self.empty().await?;
+        let config = self.config.clone();
+        let files = self.blocking("listing the folder", move || keep::waiting(&config)).await?;
+        let files = match self.settled(files, Instant::now()) {
+            Ok(files) => files,
             Err(Some(wait)) => return Ok(Next::Later(wait)),
             Err(None) => return Ok(Next::Nothing),
         };
-        let (wanted, at) = (self.config.encoding, path.clone());
-        let survey =
-            self.blocking("reading a file", move || encoding::survey(File::open(at)?.take(bytes), wanted)).await?;
-        if survey.bytes != bytes {
-            return Ok(Next::Later(self.config.settle().max(Duration::from_millis(200))));
+        for file in files {
+            if let Some(next) = self.survey(&file).await? {
+                return Ok(next);
+            }
         }
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let stamp = Stamp { bytes, modified_ns, encoding: survey.encoding.clone().unwrap_or_default() };
-        let unit = Unit { name, digest: survey.digest, whole: self.config.snapshot, stamp };
-        Ok(match survey.encoding {
-            Ok(_) => Next::Unit(unit),
-            Err(refused) => Next::Unreadable(unit, refused),
-        })
+        Ok(Next::Later(self.config.settle().max(Duration::from_millis(200))))
     }
 
     async fn rows(&self, unit: &Unit, columns: &[String]) -> Result<Rows, RowsError> {
         let (path, stamp, columns) = (self.config.folder.join(&unit.name), unit.stamp.clone(), columns.to_vec());
-        let (sender, receiver) = mpsc::channel(CHUNKS);
-        let source_name = self.name.clone();
+        let (config, helper, source_name) = (self.config.clone(), self.helper.clone(), self.name.clone());
+        let (sender, rows) = hand::way();
         tokio::task::spawn_blocking(move || {
-            let ended = read_rows(&path, &stamp, &columns, &sender);
+            let ended = read::rows(&path, &stamp, &columns, (&config, &helper), &mut Hand::new(&sender));
             if let Err(error) = ended {
                 let error = match error {
                     ReadError::Refused(refused) => RowsError::Refused(refused),
@@ -126,131 +202,14 @@ impl Source for FileSource {
                 let _ = sender.blocking_send(Err(error));
             }
         });
-        Ok(Rows::new(receiver))
+        Ok(rows)
     }
 
     async fn finish(&mut self, unit: &Unit, ending: Ending) -> Result<(), Error> {
         let (folder, name) = (self.config.folder.clone(), unit.name.clone());
         let tag = hex::encode(&unit.digest[..4]);
-        self.blocking("moving a finished file", move || put_away(&folder, &name, &tag, &ending)).await
+        self.blocking("moving a finished file", move || keep::put_away(&folder, &name, &tag, &ending)).await
     }
-}
-
-/// A file that waits: path, length, time of the last change.
-type Waiting = (PathBuf, u64, i128);
-
-/// The files that wait, oldest first.
-fn waiting(folder: &Path, pattern: &str) -> io::Result<Vec<Waiting>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let hidden = name.starts_with('.') || name.starts_with("~$");
-        if hidden || UNFINISHED.iter().any(|end| name.ends_with(end)) || !text::matches_pattern(pattern, &name) {
-            continue;
-        }
-        // Of a link, the link's own kind: nothing outside the folder is ever read.
-        let Ok(meta) = entry.path().symlink_metadata() else { continue };
-        if meta.is_file() {
-            files.push((entry.path(), meta.len(), modified_ns(&meta)));
-        }
-    }
-    files.sort_by(|a, b| (a.2, &a.0).cmp(&(b.2, &b.0)));
-    Ok(files)
-}
-
-/// The names of the files that wait in `folder`, oldest first.
-///
-/// # Errors
-/// The folder cannot be listed.
-pub fn waiting_names(folder: &Path, pattern: &str) -> io::Result<Vec<String>> {
-    let name = |(path, ..): &Waiting| path.file_name().map(|name| name.to_string_lossy().into_owned());
-    Ok(waiting(folder, pattern)?.iter().filter_map(name).collect())
-}
-
-fn modified_ns(meta: &fs::Metadata) -> i128 {
-    let since = meta.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-    since.map_or(0, |since| i128::try_from(since.as_nanos()).unwrap_or(0))
-}
-
-type Sender = mpsc::Sender<Result<Vec<Item>, RowsError>>;
-
-fn read_rows(path: &Path, stamp: &Stamp, columns: &[String], sender: &Sender) -> Result<(), ReadError> {
-    let open = || -> Result<_, ReadError> {
-        let file = File::open(path)?;
-        unchanged(&file, stamp)?;
-        Ok(BufReader::with_capacity(1 << 16, Utf8Reader::new(file.take(stamp.bytes), stamp.encoding)))
-    };
-    let heading = heading::find(open, columns)?;
-    let mut records = Records::new(open()?, heading.separator);
-    let mut chunk = Vec::with_capacity(CHUNK_ROWS);
-    let mut held = 0;
-    while let Some(record) = records.next()? {
-        if record.line <= heading.line || record.cells.iter().all(|cell| text::trim(cell).is_empty()) {
-            continue;
-        }
-        held += record.cells.iter().map(String::len).sum::<usize>();
-        chunk.push(item(record, &heading));
-        if chunk.len() == CHUNK_ROWS || held > 1 << 20 {
-            held = 0;
-            if sender.blocking_send(Ok(std::mem::take(&mut chunk))).is_err() {
-                return Ok(());
-            }
-        }
-    }
-    unchanged(&File::open(path)?, stamp)?;
-    if !chunk.is_empty() {
-        // Nobody listens any more: the reading was stopped.
-        let _ = sender.blocking_send(Ok(chunk));
-    }
-    Ok(())
-}
-
-fn unchanged(file: &File, stamp: &Stamp) -> Result<(), ReadError> {
-    let meta = file.metadata()?;
-    if (meta.len(), modified_ns(&meta)) == (stamp.bytes, stamp.modified_ns) {
-        return Ok(());
-    }
-    Err(Refused::new(Reason::ChangedWhileRead, None, "").into())
-}
-
-fn item(mut record: super::delimited::Record, heading: &Heading) -> Item {
-    let bad = |reason| Item::Bad(RowProblem::new(record.line, "", reason));
-    if record.misquoted {
-        return bad(Reason::QuoteMisplaced);
-    }
-    let (count, expected) = (record.cells.len(), heading.names.len());
-    // Spreadsheets write empty cells behind the last column; anything else that differs has shifted.
-    let only_empty_behind = count > expected && record.cells[expected..].iter().all(|cell| text::trim(cell).is_empty());
-    if count != expected && !only_empty_behind {
-        let detail = format!("{count} ≠ {expected}");
-        return Item::Bad(RowProblem::new(record.line, "", Reason::ColumnsShifted).because(&detail, &detail));
-    }
-    if record.cells.iter().zip(&heading.names).all(|(cell, name)| text::heading(cell) == *name) {
-        return bad(Reason::HeadingRepeated);
-    }
-    let cells = heading.positions.iter().map(|&at| std::mem::take(&mut record.cells[at])).collect();
-    Item::Row(Row { line: record.line, cells })
-}
-
-/// Moves a file to `done/` or `failed/`, its report first: a file that is there has its report.
-fn put_away(folder: &Path, name: &str, tag: &str, ending: &Ending) -> io::Result<()> {
-    let (kept, report) = match ending {
-        Ending::Done { report } => (folder.join("done"), report),
-        Ending::Failed { report } => (folder.join("failed"), report),
-    };
-    fs::create_dir_all(&kept)?;
-    let from = folder.join(name);
-    if !from.exists() {
-        return Ok(());
-    }
-    let to = if kept.join(name).exists() { format!("{tag}-{name}") } else { name.to_owned() };
-    if !report.is_empty() {
-        fs::write(kept.join(format!("{to}.problems.csv")), report)?;
-    }
-    fs::rename(&from, kept.join(&to))?;
-    File::open(&kept)?.sync_all()?;
-    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

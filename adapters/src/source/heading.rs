@@ -9,7 +9,7 @@ use crate::{
     text,
 };
 
-const SEPARATORS: [u8; 3] = [b',', b';', b'\t'];
+const SEPARATORS: [u8; 4] = [b',', b';', b'\t', b'|'];
 const ROWS: usize = 30;
 
 /// Where the heading stands and what it holds.
@@ -25,9 +25,10 @@ pub(crate) struct Heading {
 }
 
 /// The row that came nearest, to name what it lacks.
-struct Nearest {
-    found: usize,
-    refused: Refused,
+#[derive(Debug)]
+pub(crate) struct Nearest {
+    pub(crate) found: usize,
+    pub(crate) refused: Refused,
 }
 
 /// Finds the heading; `open` gives the text from its beginning.
@@ -57,7 +58,8 @@ pub(crate) fn find<R: BufRead>(
     Err(nearest.map_or_else(|| Refused::new(Reason::HeadingMissing, None, ""), |near| near.refused).into())
 }
 
-fn place(wanted: &[String], columns: &[String], names: &[String], line: u64) -> Result<Vec<usize>, Nearest> {
+/// Where each of the `wanted` (folded) columns stands among `names`.
+pub(crate) fn place(wanted: &[String], columns: &[String], names: &[String], line: u64) -> Result<Vec<usize>, Nearest> {
     let mut positions = Vec::with_capacity(wanted.len());
     let (mut missing, mut twice) = (Vec::new(), None);
     for (name, column) in wanted.iter().zip(columns) {

@@ -140,6 +140,7 @@ async fn publish(hall: &Hall, department: &Publishing, samples: &Path, bars: &Ba
         clock: Arc::new(SystemClock),
         chance: Arc::new(SystemChance),
         progress: bars.department(department.zh),
+        ..Surroundings::system()
     };
     let directory = Directory::new(&config.state_dir);
     let joined = join(&token, &directory, &surroundings).await.map_err(|error| unusable(&error))?;

@@ -5,8 +5,15 @@ use std::{error::Error, path::Path, process::ExitCode};
 use tokio_util::sync::CancellationToken;
 use weft_adapter::{Config, Surroundings};
 
+fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|first| first == weft_adapter::SHEET_CHILD) {
+        return weft_adapter::sheet_child();
+    }
+    serve()
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn serve() -> ExitCode {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
