@@ -43,11 +43,36 @@ pub struct Limits {
     pub max_rows: usize,
     /// Versions that wait in the spool before reading pauses.
     pub max_waiting: u64,
+    /// Reading pauses while the disk of the state directory has less room, MiB.
+    pub min_free_mib: u64,
+    /// A source is judged by so many rows, or answers of the hub, at least …
+    pub stop_after: u64,
+    /// … and stops when so many of them in a hundred fail: it would only fill the quarantine.
+    pub stop_at_percent: u64,
+    /// How often the hub is told how the adapter is, milliseconds.
+    pub heartbeat_ms: u64,
+    /// How often source and hub are compared, hours.
+    pub reconcile_hours: u32,
+}
+
+impl Limits {
+    /// Whether so many of so many are almost all.
+    pub fn too_many(&self, all: u64, wrong: u64) -> bool {
+        all >= self.stop_after && wrong.saturating_mul(100) >= all.saturating_mul(self.stop_at_percent)
+    }
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_rows: 2_000_000, max_waiting: 20_000 }
+        Self {
+            max_rows: 2_000_000,
+            max_waiting: 20_000,
+            min_free_mib: 64,
+            stop_after: 100,
+            stop_at_percent: 90,
+            heartbeat_ms: 10_000,
+            reconcile_hours: 24,
+        }
     }
 }
 
@@ -110,6 +135,14 @@ impl SourceConfig {
         match (given.next(), given.next()) {
             (Some(kind), None) => Ok(kind),
             _ => Err(wrong(self.at(""), format!("give exactly one of {KINDS}"))),
+        }
+    }
+
+    /// The name of its kind, as the configuration spells it.
+    pub fn kind_name(&self) -> &'static str {
+        match self.kind() {
+            Ok(Kind::File(_)) => "file",
+            Err(_) => "",
         }
     }
 
@@ -193,6 +226,13 @@ impl Config {
         Ok(config)
     }
 
+    /// SHA-256 of the configuration with all its defaults, hex.
+    pub fn digest(&self) -> String {
+        // Plain structs of strings and numbers always serialise.
+        let text = serde_json::to_vec(self).unwrap_or_default();
+        hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &text))
+    }
+
     /// Checks what the form alone does not say.
     ///
     /// # Errors
@@ -214,7 +254,9 @@ impl Config {
                 return Err(wrong(source.at(""), "another source reads the same"));
             }
         }
-        if self.limits.max_rows == 0 || self.limits.max_waiting == 0 {
+        let limits = &self.limits;
+        let zero = [limits.max_waiting, limits.stop_after, limits.stop_at_percent, limits.heartbeat_ms].contains(&0);
+        if zero || limits.max_rows == 0 || limits.reconcile_hours == 0 {
             return Err(wrong("limits", "must not be 0"));
         }
         Ok(())

@@ -59,7 +59,7 @@ pub async fn take_over(channel: Channel, spool: &Spool, record_type: &str) -> Re
 }
 
 /// A head says its status; which flags lie under it cannot be known, and only its own can be told.
-fn standing(head: &Head) -> Standing {
+pub(crate) fn standing(head: &Head) -> Standing {
     let state = head.status.parse::<Status>().ok().map(|status| State {
         status,
         frozen: status == Status::Frozen,

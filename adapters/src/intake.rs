@@ -7,6 +7,7 @@ use weft_record::status::{self, Event, Status};
 use crate::{
     change::{self, Step},
     clock::Clock,
+    life::Life,
     mapping::{Draft, Intent, Mapped},
     problem::Reason,
     sealing::{self, Sealer},
@@ -28,6 +29,13 @@ fn is_ended(status: Status) -> bool {
     matches!(status, Status::Rescinded | Status::Revoked | Status::Cancelled)
 }
 
+impl Error {
+    /// Whether the disk is full: it is waited for.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Spool(error) if error.is_full())
+    }
+}
+
 /// Takes rows in and seals them.
 #[derive(Clone, Debug)]
 pub struct Intake {
@@ -37,6 +45,8 @@ pub struct Intake {
     pub sealer: Arc<Sealer>,
     /// The time of sealing.
     pub clock: Arc<dyn Clock>,
+    /// How the sources are.
+    pub life: Arc<Life>,
 }
 
 /// What became of a row.

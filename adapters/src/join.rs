@@ -120,7 +120,7 @@ pub async fn join(token: &str, directory: &Directory, surroundings: &Surrounding
     Ok(Joined { identity, sealing_key: answer.sealing_key_state(), fingerprint: answer.sealing_key_fingerprint })
 }
 
-fn sealing_key(chance: &dyn Chance) -> Result<SealingKey, keys::Error> {
+pub(crate) fn sealing_key(chance: &dyn Chance) -> Result<SealingKey, keys::Error> {
     let mut failed = None;
     let mut random = |bytes: &mut [u8]| failed = chance.fill(bytes).err().or(failed);
     let key = SealingKey::generate(Algorithm::EdDsa, &mut random).map_err(|_| keys::Error::Key)?;
@@ -149,11 +149,16 @@ fn parts(identity: &str) -> Option<(String, String)> {
 
 /// Seconds since 1970 from which the certificate is to be renewed: after two thirds of its life, day 60 of 90.
 pub(crate) fn renew_from(directory: &Directory) -> Result<i64, Error> {
+    let (from, until) = validity(directory)?;
+    Ok(from + (until - from) / 3 * 2)
+}
+
+/// From when until when the certificate holds, seconds since 1970.
+pub(crate) fn validity(directory: &Directory) -> Result<(i64, i64), Error> {
     let pem = directory.client_pem()?;
     let (_, pem) = parse_x509_pem(&pem).map_err(|_| Error::Answer("a certificate that cannot be read"))?;
     let certificate = pem.parse_x509().map_err(|_| Error::Answer("a certificate that cannot be read"))?;
-    let (from, until) = (certificate.validity().not_before.timestamp(), certificate.validity().not_after.timestamp());
-    Ok(from + (until - from) / 3 * 2)
+    Ok((certificate.validity().not_before.timestamp(), certificate.validity().not_after.timestamp()))
 }
 
 /// Renews the certificate, under a new key.

@@ -16,6 +16,7 @@ const IDENTITY: &str = "identity.json";
 const CLIENT: &str = "client.pem";
 const AUTHORITY: &str = "ca.pem";
 const SEALING: &str = "sealing.key";
+const NEXT_SEALING: &str = "sealing.next.key";
 const SPOOL_KEY: &str = "spool.key";
 const SECRET: &str = "department.secret";
 
@@ -186,6 +187,56 @@ impl Directory {
         let pem = key.to_pkcs8_pem().map_err(|_| Error::Key)?;
         self.write(SEALING, pem.as_bytes())?;
         Ok(key)
+    }
+
+    /// The sealing key that is to follow, or a new one. It is kept before the hub hears of it.
+    pub(crate) fn next_sealing_key(
+        &self,
+        make: impl FnOnce() -> Result<SealingKey, Error>,
+    ) -> Result<SealingKey, Error> {
+        if self.path.join(NEXT_SEALING).exists() {
+            let pem = self.read_private(NEXT_SEALING)?;
+            let text = std::str::from_utf8(&pem).map_err(|_| self.damaged(NEXT_SEALING))?;
+            return SealingKey::from_pkcs8_pem(text).map_err(|_| self.damaged(NEXT_SEALING));
+        }
+        let key = make()?;
+        let pem = key.to_pkcs8_pem().map_err(|_| Error::Key)?;
+        self.write(NEXT_SEALING, pem.as_bytes())?;
+        Ok(key)
+    }
+
+    /// The key that was to follow is the sealing key from now on; the one before is gone. At once, whatever happens.
+    pub(crate) fn follow_sealing_key(&self) -> Result<(), Error> {
+        let (next, path) = (self.path.join(NEXT_SEALING), self.path.join(SEALING));
+        let follow = || -> io::Result<()> {
+            fs::rename(&next, &path)?;
+            File::open(&self.path)?.sync_all()
+        };
+        follow().map_err(|error| Error::Io(path.clone(), error))
+    }
+
+    /// The files of a joined adapter beside its spool, those that are there.
+    pub(crate) fn files() -> [&'static str; 7] {
+        // The identity is the last: an interrupted restore has not joined.
+        [CLIENT, AUTHORITY, SEALING, NEXT_SEALING, SPOOL_KEY, SECRET, IDENTITY]
+    }
+
+    /// Writes one of them, whole or not at all.
+    pub(crate) fn write_file(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        self.write(name, bytes)
+    }
+
+    /// Whether another process works on the directory now.
+    ///
+    /// # Errors
+    /// The lock's file cannot be opened.
+    pub fn in_use(&self) -> Result<bool, Error> {
+        let lock = self.path.join("lock");
+        if !lock.exists() {
+            return Ok(false);
+        }
+        let file = OpenOptions::new().write(true).open(&lock).map_err(|error| Error::Io(lock.clone(), error))?;
+        Ok(file.try_lock().is_err())
     }
 
     /// The spool's key: made at the first joining, and never replaced while there is a spool.

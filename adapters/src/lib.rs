@@ -14,29 +14,44 @@
 //! - [`settle`]: what the hub's answers mean for the spool
 //! - [`heads`]: an empty state begins where the hub's heads stand
 //!
+//! Its life:
+//!
+//! - [`life`]: how the adapter and its sources are, and what halts them; `connect`: the hub is told, and commands come back
+//! - `orders`: what was asked of it; [`ask`]: asking from its own machine
+//! - [`reconcile`]: whether the hub has what was published; [`backup`]: state and keys in one file
+//! - [`snapshot`], [`status`]: what is told of all this
+//!
 //! Around them: [`config`], [`coverage`] (what a department says that it publishes), [`hours`], [`join`] (how an adapter
 //! becomes one), [`keys`] (what lies in the state directory), [`runner`] (the entry: [`run`], [`run_once`], [`check`],
 //! [`problems`]), [`problem`], [`clock`].
 
+pub mod ask;
+pub mod backup;
 pub mod change;
 pub mod clock;
 pub mod config;
+mod connect;
 pub mod coverage;
 pub mod heads;
 pub mod hours;
 pub mod intake;
 pub mod join;
 pub mod keys;
+pub mod life;
 pub mod link;
 pub mod mapping;
 pub mod order;
+mod orders;
 pub mod problem;
+pub mod reconcile;
 pub mod report;
 pub mod runner;
 pub mod sealing;
 pub mod settle;
+pub mod snapshot;
 pub mod source;
 pub mod spool;
+pub mod status;
 mod text;
 
 pub use clock::Surroundings;

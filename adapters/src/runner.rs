@@ -2,6 +2,7 @@
 
 mod feed;
 mod judge;
+mod live;
 mod stopped;
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
@@ -17,6 +18,7 @@ use crate::{
     intake::{self, Intake},
     join,
     keys::{self, Directory},
+    life::Life,
     link::{Endpoint, Link, Pace, Publisher},
     mapping::{Fault, Mapper},
     sealing::{self, Sealer},
@@ -28,6 +30,10 @@ use feed::{Fed, Feed};
 
 /// Who is told how far the work is. Called from the middle of the work: it must return at once.
 pub trait Progress: Send + Sync + Debug {
+    /// A unit is to be read that has so many rows.
+    fn planned(&self, source: &str, unit: &str, rows: u64) {
+        let _ = (source, unit, rows);
+    }
     /// So many rows of a unit were read and mapped.
     fn read(&self, source: &str, unit: &str, rows: u64, mapped: u64);
     /// A source is in this state; told at every look at it.
@@ -75,6 +81,9 @@ pub enum Error {
     /// Taking rows in.
     #[error(transparent)]
     Intake(#[from] intake::Error),
+    /// There is no source of that name.
+    #[error("the configuration has no source {0}")]
+    NoSource(String),
     /// Sealing.
     #[error(transparent)]
     Sealing(#[from] sealing::Error),
@@ -84,6 +93,17 @@ pub enum Error {
     /// It was told to stop before it was done.
     #[error("stopped before everything was answered")]
     Stopped,
+}
+
+impl Error {
+    /// Whether the disk is full: it is waited for.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Spool(error) => error.is_full(),
+            Self::Intake(error) => error.is_full(),
+            _ => false,
+        }
+    }
 }
 
 fn faults(faults: &[Fault]) -> String {
@@ -116,7 +136,7 @@ pub struct Summary {
 }
 
 /// An adapter, put together.
-struct Adapter {
+pub(crate) struct Adapter {
     config: Config,
     directory: Directory,
     surroundings: Surroundings,
@@ -146,7 +166,7 @@ pub(crate) fn mappers(catalogue: &Catalogue, config: &Config) -> Result<Vec<Mapp
 }
 
 impl Adapter {
-    async fn open(config: Config, surroundings: Surroundings) -> Result<Self, Error> {
+    pub(crate) async fn open(config: Config, surroundings: Surroundings) -> Result<Self, Error> {
         config.verify()?;
         let catalogue = Arc::new(Catalogue::builtin()?);
         let directory = Directory::new(&config.state_dir);
@@ -160,17 +180,30 @@ impl Adapter {
         let spool = Spool::open(&directory.spool(), &keys.spool, chance.clone()).await?;
         let names = (identity.department.as_str(), identity.hub_name.as_str());
         let sealer = Arc::new(Sealer::new(names, keys.sealing, &keys.secret, catalogue.clone(), chance.clone())?);
-        let intake = Intake { spool, sealer, clock: surroundings.clock.clone() };
+        let life = Life::new(&config, surroundings.clock.clone(), surroundings.progress.clone());
+        spool.recall(&life).await?;
+        let intake = Intake { spool, sealer, clock: surroundings.clock.clone(), life: Arc::clone(&life) };
         let mut feeds = Vec::new();
         for (source_config, mapper) in config.sources.iter().zip(mappers(&catalogue, &config)?) {
             let limits = config.limits.clone();
-            let progress = surroundings.progress.clone();
+            let progress: Arc<dyn Progress> = life.clone();
+            let directory = directory.clone();
             let source = source::open(source_config, &config.state_dir, &surroundings)?;
             let (hours, poll) = (source_config.hours()?, source_config.poll());
             let max_failed_percent = source_config.max_failed_percent;
-            let intake = intake.clone();
-            let stopped = None;
-            feeds.push(Feed { source, mapper, intake, limits, hours, poll, max_failed_percent, stopped, progress });
+            let (intake, stopped) = (intake.clone(), None);
+            feeds.push(Feed {
+                source,
+                mapper,
+                intake,
+                limits,
+                hours,
+                poll,
+                max_failed_percent,
+                stopped,
+                progress,
+                directory,
+            });
         }
         let endpoints = config.hub.iter().filter_map(|endpoint| Endpoint::parse(endpoint)).collect();
         let link = Arc::new(Link::new(endpoints, directory.clone()));
@@ -178,7 +211,7 @@ impl Adapter {
             link: link.clone(),
             intake: intake.clone(),
             chance,
-            progress: surroundings.progress.clone(),
+            progress: life,
             pace: Pace::default(),
             tally: Mutex::new(Tally::default()),
         });
@@ -198,6 +231,7 @@ impl Adapter {
                 };
                 match asked.await {
                     Ok(_) => break,
+                    Err(heads::Error::Spool(error)) if error.is_full() => self.intake.life.set_disk_full(true),
                     Err(heads::Error::Spool(error)) => return Err(error.into()),
                     Err(heads::Error::Link(error)) => {
                         tracing::warn!(%error, record_type, "the hub's heads are not here yet")
@@ -245,27 +279,37 @@ impl Adapter {
     /// Watches, publishes and renews until `stop`, or until one of them fails.
     async fn watch(&mut self, stop: &CancellationToken) -> Result<(), Error> {
         let feeds = std::mem::take(&mut self.feeds);
-        self.take_over_heads(stop).await?;
         let inner = stop.child_token();
+        let work = async {
+            let worked = self.work(feeds, &inner).await;
+            inner.cancel();
+            worked
+        };
+        let live = self.live();
+        let (worked, lived) = tokio::join!(work, live.run(&inner));
+        let ended = lived.and(worked);
+        live.writer.end(ended.as_ref().err()).await;
+        ended
+    }
+
+    async fn work(&self, feeds: Vec<Feed>, inner: &CancellationToken) -> Result<(), Error> {
+        self.take_over_heads(inner).await?;
         let publish = async {
-            let ended = self.publisher.run(&inner).await;
+            let ended = self.publisher.run(inner).await;
             inner.cancel();
             ended.map_err(Error::from)
         };
         let feed = async {
-            let watched = feeds.into_iter().map(|feed| {
-                let inner = &inner;
-                async move {
-                    let ended = feed.watch(inner).await;
-                    if ended.is_err() {
-                        inner.cancel();
-                    }
-                    ended
+            let watched = feeds.into_iter().map(|feed| async move {
+                let ended = feed.watch(inner).await;
+                if ended.is_err() {
+                    inner.cancel();
                 }
+                ended
             });
             futures::future::join_all(watched).await.into_iter().collect::<Result<Vec<()>, _>>()
         };
-        let (published, fed, ()) = tokio::join!(publish, feed, self.renew(&inner));
+        let (published, fed, ()) = tokio::join!(publish, feed, self.renew(inner));
         fed?;
         published
     }
@@ -273,16 +317,37 @@ impl Adapter {
     /// Works off what waits, publishes it and waits for its outcomes.
     async fn once(&mut self, stop: &CancellationToken) -> Result<Summary, Error> {
         let feeds = std::mem::take(&mut self.feeds);
-        self.take_over_heads(stop).await?;
         let inner = stop.child_token();
         let work = async {
-            let fed = self.work_off(feeds, &inner).await;
+            let worked = self.work_once(feeds, stop, &inner).await;
+            inner.cancel();
+            worked
+        };
+        let live = self.live();
+        let (worked, lived) = tokio::join!(work, live.run(&inner));
+        let ended = lived.and(worked);
+        live.writer.end(ended.as_ref().err()).await;
+        self.summary(&ended?).await
+    }
+
+    async fn work_once(
+        &self,
+        feeds: Vec<Feed>,
+        stop: &CancellationToken,
+        inner: &CancellationToken,
+    ) -> Result<Fed, Error> {
+        self.take_over_heads(stop).await?;
+        let work = async {
+            let fed = self.work_off(feeds, inner).await;
             inner.cancel();
             fed
         };
-        let (published, fed) = tokio::join!(self.publisher.run(&inner), work);
+        let (published, fed) = tokio::join!(self.publisher.run(inner), work);
         published?;
-        let fed = fed?;
+        fed
+    }
+
+    async fn summary(&self, fed: &Fed) -> Result<Summary, Error> {
         let tally = *self.publisher.tally.lock().await;
         let mut problems = Vec::new();
         for unit in &fed.units {

@@ -1,6 +1,6 @@
 //! A version is sealed as the department. Without I/O: key, catalogue and chance are given.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Value, json};
@@ -45,7 +45,8 @@ pub struct Sealed {
 pub struct Sealer {
     issuer: String,
     hub_name: String,
-    key: SealingKey,
+    /// Followed by the next one while the adapter works.
+    key: RwLock<Arc<SealingKey>>,
     ids: RecordIdKey,
     digests: DigestKey,
     catalogue: Arc<Catalogue>,
@@ -67,12 +68,23 @@ impl Sealer {
         Ok(Self {
             issuer: format!("https://{hub_name}/departments/{department}"),
             hub_name: hub_name.to_owned(),
-            key,
+            key: RwLock::new(Arc::new(key)),
             ids: RecordIdKey::new(department, secret)?,
             digests: DigestKey::of_department(secret),
             catalogue,
             chance,
         })
+    }
+
+    /// The key that seals now.
+    pub fn key(&self) -> Arc<SealingKey> {
+        // Nothing that can panic runs under this lock.
+        self.key.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Seals with this key from now on.
+    pub fn follow_with(&self, key: SealingKey) {
+        *self.key.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
     }
 
     /// A record type of the catalogue.
@@ -113,7 +125,7 @@ impl Sealer {
         let mut failed = None;
         let mut random = |bytes: &mut [u8]| failed = self.chance.fill(bytes).err().or(failed);
         let vct = of.vct(&self.hub_name);
-        let sealed = seal::seal(&content, &of.definition.slots, &self.issuer, &vct, iat, &self.key, &mut random);
+        let sealed = seal::seal(&content, &of.definition.slots, &self.issuer, &vct, iat, &self.key(), &mut random);
         if let Some(failed) = failed {
             return Err(failed.into());
         }

@@ -128,6 +128,7 @@ impl Intake {
                     let counted =
                         if outcome.kind() == OutcomeKind::Indexed { &mut tally.indexed } else { &mut tally.duplicate };
                     *counted += 1;
+                    self.life.answered_one(&ended.origin.source, false);
                 }
                 self.release(writes, &id, &ended).await?;
             }
@@ -167,6 +168,11 @@ impl Intake {
     async fn refuse(&self, writes: &mut Writes, id: &Digest, ended: &Ended, problem: &RowProblem) -> Result<(), Error> {
         self.spool.end(writes, id, "refused", self.clock.now().as_millisecond()).await?;
         self.keep(writes, ended, problem).await?;
+        if let Some(halt) = self.life.answered_one(&ended.origin.source, true) {
+            tracing::error!(source = ended.origin.source, "the hub refuses almost everything of a source: it stops");
+            self.spool.halt_with(writes, &ended.origin.source, &halt).await?;
+            self.life.set_halt(&ended.origin.source, Some(halt));
+        }
         if let Some(mut record) = self.spool.record(writes, &ended.record_id).await? {
             record.refused = Some(ended.substance);
             self.spool.put_record(writes, &record).await?;

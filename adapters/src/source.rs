@@ -199,6 +199,16 @@ pub trait Source: Send + Sync + Debug {
     /// # Errors
     /// It could not be taken away; it will be offered again.
     async fn finish(&mut self, unit: &Unit, ending: Ending) -> Result<(), Error>;
+
+    /// Offers again what the source had since a time (milliseconds since 1970), as far as it still has it. False where this kind of
+    /// source cannot. May be repeated.
+    ///
+    /// # Errors
+    /// The source cannot be reached; try again later.
+    async fn rewind(&mut self, since_ms: i64) -> Result<bool, Error> {
+        let _ = since_ms;
+        Ok(false)
+    }
 }
 
 /// The source that a configuration describes. `state_dir` is where it may keep what it must remember.

@@ -6,8 +6,14 @@
 //! - `submissions`: sealed versions from `ready` to `released`
 //! - `presence`: which records a whole snapshot held
 //! - `problems`: what is wrong with which line
+//! - `orders`: what was asked of the adapter
+//! - `backlog`: what waits, in numbers
+//! - `life`: what of the sources' life outlives a restart
 //! - `vault`: the encryption
 
+mod backlog;
+mod life;
+mod orders;
 mod presence;
 mod problems;
 mod records;
@@ -22,6 +28,8 @@ use sqlx::{
 };
 use tokio::sync::Notify;
 
+pub use backlog::{Backlog, Known};
+pub use orders::{Kind as OrderKind, Order, TOLD_MS, Told};
 pub use presence::{Snapshot, Vanished};
 pub use problems::ProblemRow;
 pub use records::{Record, Standing};
@@ -48,6 +56,21 @@ pub enum Error {
     /// The key is unusable, or no random bytes could be had.
     #[error("the spool cannot encrypt")]
     Key,
+}
+
+/// SQLite's result codes: <https://www.sqlite.org/rescode.html>.
+const SQLITE_FULL: u32 = 13;
+/// No room to enlarge the WAL index: a full disk too.
+const SQLITE_IOERR_SHMSIZE: u32 = 4874;
+
+impl Error {
+    /// Whether the disk is full: nothing is lost, and it goes on when there is room again. Every other failure of the database (a
+    /// sync that failed above all) means that what it says of the file cannot be trusted: the process must end and start anew.
+    pub fn is_full(&self) -> bool {
+        let Self::Database(error) = self else { return false };
+        let code = error.as_database_error().and_then(|error| error.code()).and_then(|code| code.parse::<u32>().ok());
+        code.is_some_and(|code| code & 0xff == SQLITE_FULL || code == SQLITE_IOERR_SHMSIZE)
+    }
 }
 
 impl From<serde_json::Error> for Error {
@@ -110,6 +133,30 @@ impl Spool {
         Ok(spool)
     }
 
+    /// Opens a spool beside a working adapter, to leave an order or a fact: what is on its way is not touched.
+    ///
+    /// # Errors
+    /// There is no such file, or it was written under another key.
+    pub async fn beside(path: &Path, key: &[u8; 32], chance: Arc<dyn Chance>) -> Result<Self, Error> {
+        let options = SqliteConnectOptions::new().filename(path).create_if_missing(false);
+        let options = options.synchronous(SqliteSynchronous::Full).busy_timeout(Duration::from_secs(10));
+        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+        sqlx::raw_sql(include_str!("spool/schema.sql")).execute(&pool).await?;
+        let spool = Self { pool, vault: Vault::new(key, chance)?, ready: Arc::default(), settled: Arc::default() };
+        spool.prove_key().await?;
+        Ok(spool)
+    }
+
+    /// Writes a whole copy of the file, as of now, to `path`, which must not exist.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn copy_to(&self, path: &Path) -> Result<(), Error> {
+        let sql = "-- copy_to\nVACUUM INTO ?";
+        sqlx::query(sql).bind(path.to_string_lossy().into_owned()).execute(&self.pool).await?;
+        Ok(())
+    }
+
     /// A text written at the first opening must decrypt: another key would otherwise show only later.
     async fn prove_key(&self) -> Result<(), Error> {
         match self.fact("key").await? {
@@ -124,12 +171,13 @@ impl Spool {
         }
     }
 
-    /// Begins writes that become durable together at `commit`.
+    /// Begins writes that become durable together at `commit`. They have the file from the first moment: a command beside a working
+    /// adapter waits for its turn, where a transaction that only read so far would fail when it begins to write.
     ///
     /// # Errors
     /// The database failed.
     pub async fn begin(&self) -> Result<Writes, Error> {
-        Ok(self.pool.begin().await?)
+        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
     }
 
     /// Makes writes durable and wakes the sender.
@@ -176,12 +224,48 @@ impl Spool {
         Ok(())
     }
 
-    /// Whether a unit was worked off under this mapping.
+    /// Forgets a fact.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn forget_fact(&self, name: &str) -> Result<(), Error> {
+        let sql = "-- forget_fact\nDELETE FROM meta WHERE name = ?";
+        sqlx::query(sql).bind(name).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// The facts whose names begin so: what follows, and the value.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn facts(&self, beginning: &str) -> Result<Vec<(String, String)>, Error> {
+        let sql = "-- facts\nSELECT substr(name, ?1), value FROM meta WHERE substr(name, 1, ?2) = ?3 ORDER BY name";
+        let length = i64::try_from(beginning.chars().count()).unwrap_or(i64::MAX);
+        Ok(sqlx::query_as(sql)
+            .bind(length.saturating_add(1))
+            .bind(length)
+            .bind(beginning)
+            .fetch_all(&self.pool)
+            .await?)
+    }
+
+    /// Whether a unit was ever worked off under this mapping.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn known_unit(&self, unit: &Digest) -> Result<bool, Error> {
+        let sql = "-- known_unit\nSELECT 1 FROM units WHERE unit = ?";
+        let found: Option<i64> = sqlx::query_scalar(sql).bind(&unit[..]).fetch_optional(&self.pool).await?;
+        Ok(found.is_some())
+    }
+
+    /// Whether a unit was worked off under this mapping, and is not to be read again.
     ///
     /// # Errors
     /// The database failed.
     pub async fn unit_done(&self, unit: &Digest) -> Result<bool, Error> {
-        let sql = "-- unit_done\nSELECT 1 FROM units WHERE unit = ?";
+        let sql = "-- unit_done\nSELECT 1 FROM units WHERE unit = ?
+            AND NOT EXISTS (SELECT 1 FROM meta WHERE name = 'again:' || lower(hex(unit)))";
         let found: Option<i64> = sqlx::query_scalar(sql).bind(&unit[..]).fetch_optional(&self.pool).await?;
         Ok(found.is_some())
     }
@@ -211,6 +295,8 @@ impl Spool {
             .bind(now_ms)
             .execute(&mut *writes)
             .await?;
+        let sql = "-- finish_unit_again\nDELETE FROM meta WHERE name = 'again:' || lower(hex(?))";
+        sqlx::query(sql).bind(&unit[..]).execute(&mut *writes).await?;
         let sql = "-- finish_unit_close
             UPDATE problems SET closed_ms = ? WHERE source = ? AND unit <> ? AND record_id IS NULL AND closed_ms IS NULL";
         sqlx::query(sql).bind(now_ms).bind(source).bind(&unit[..]).execute(&mut *writes).await?;

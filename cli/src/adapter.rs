@@ -1,11 +1,16 @@
 //! `weft adapter`: the adapter beside a department's system.
 
+mod life;
+mod progress;
+
 use std::path::PathBuf;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
-use weft_adapter::{Config, Summary, Surroundings, clock::SystemChance, keys::Directory, problem::RowProblem};
+use weft_adapter::{
+    Config, Summary, Surroundings, clock::SystemChance, keys::Directory, problem::RowProblem, spool::OrderKind,
+};
 
 use crate::{
     failure::Failure,
@@ -43,6 +48,28 @@ pub(crate) enum AdapterCommand {
         #[command(flatten)]
         config: ConfigArg,
     },
+    /// How the adapter is, whether it runs or not; exits with 0 only while nothing needs a person
+    Status {
+        #[command(flatten)]
+        config: ConfigArg,
+    },
+    /// Read no further, until resumed; outlives a restart
+    Pause(life::SourceArgs),
+    /// Read again what was paused, or stopped because almost everything failed
+    Resume(life::SourceArgs),
+    /// Read again what the source has since a time; only what differs is sent
+    Resync(life::ResyncArgs),
+    /// Compare what was published with what the hub has, and name what differs
+    Reconcile(life::ReconcileArgs),
+    /// Make the next sealing key: the present one vouches for it, and what is unsent is sealed anew
+    RotateKey {
+        #[command(flatten)]
+        config: ConfigArg,
+    },
+    /// Write state and keys into one encrypted file, also while the adapter works
+    Backup(life::BackupArgs),
+    /// Bring state and keys back from such a file
+    Restore(life::RestoreArgs),
 }
 
 /// The configuration's file.
@@ -75,6 +102,14 @@ impl AdapterCommand {
             Self::Run { config, once: false } => run(config.load()?).await,
             Self::Run { config, once: true } => run_once(config.load()?).await,
             Self::Problems { config } => problems(&config.load()?).await,
+            Self::Status { config } => life::status(&config).await,
+            Self::Pause(args) => life::of_source(OrderKind::Pause, args).await,
+            Self::Resume(args) => life::of_source(OrderKind::Resume, args).await,
+            Self::Resync(args) => life::resync(args).await,
+            Self::Reconcile(args) => life::reconcile(args).await,
+            Self::RotateKey { config } => life::rotate_key(&config).await,
+            Self::Backup(args) => life::backup(args).await,
+            Self::Restore(args) => life::restore(args).await,
         }
     }
 }
@@ -162,13 +197,13 @@ async fn check(config: &Config) -> Result<Report, Failure> {
 
 async fn run(config: Config) -> Result<Report, Failure> {
     let stop = stop::on_signal()?;
-    weft_adapter::run(config, Surroundings::system(), stop).await.map_err(failed)?;
+    weft_adapter::run(config, progress::surroundings(), stop).await.map_err(failed)?;
     Ok(Report::nothing())
 }
 
 async fn run_once(config: Config) -> Result<Report, Failure> {
     let stop: CancellationToken = stop::on_signal()?;
-    let summary = weft_adapter::run_once(config, Surroundings::system(), stop).await.map_err(failed)?;
+    let summary = weft_adapter::run_once(config, progress::surroundings(), stop).await.map_err(failed)?;
     Ok(told(&summary))
 }
 

@@ -36,6 +36,7 @@ pub mod judge;
 pub mod kafka;
 pub mod load;
 pub mod office;
+pub mod place;
 pub mod postgres;
 pub mod process;
 pub mod relay;

@@ -12,7 +12,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use tokio::{task::JoinHandle, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
-use weft_adapter::{Surroundings, keys::Directory};
+use weft_adapter::{Config, Surroundings, keys::Directory};
 
 use crate::{
     department::{confirm, synthetic_uscc},
@@ -60,9 +60,6 @@ impl Office {
     }
 
     /// Runs the adapter in this process, for the hub at `hub`, until `stop`.
-    ///
-    /// # Panics
-    /// The configuration cannot be read.
     #[must_use]
     pub fn run(
         &self,
@@ -70,8 +67,30 @@ impl Office {
         surroundings: Surroundings,
         stop: CancellationToken,
     ) -> JoinHandle<Result<(), weft_adapter::runner::Error>> {
-        let config = weft_adapter::Config::load(&self.configure(hub)).expect("the configuration is read");
-        tokio::spawn(weft_adapter::run(config, surroundings, stop))
+        self.run_with(hub, |_| {}, surroundings, stop)
+    }
+
+    /// What it runs with for the hub at `hub`, changed.
+    ///
+    /// # Panics
+    /// The configuration cannot be read.
+    #[must_use]
+    pub fn config(&self, hub: SocketAddr, change: fn(&mut Config)) -> Config {
+        let mut config = Config::load(&self.configure(hub)).expect("the configuration is read");
+        change(&mut config);
+        config
+    }
+
+    /// Runs the adapter in this process with a changed configuration, until `stop`.
+    #[must_use]
+    pub fn run_with(
+        &self,
+        hub: SocketAddr,
+        change: fn(&mut Config),
+        surroundings: Surroundings,
+        stop: CancellationToken,
+    ) -> JoinHandle<Result<(), weft_adapter::runner::Error>> {
+        tokio::spawn(weft_adapter::run(self.config(hub, change), surroundings, stop))
     }
 
     fn configure(&self, hub: SocketAddr) -> PathBuf {

@@ -17,6 +17,7 @@ use weft_tests::{
     department::{Example, TestDepartment},
     eventually,
     hub::TestHub,
+    kafka, postgres, skipped_by_quick,
     window::{ITEM, TestWindow, grant, look},
 };
 
@@ -249,4 +250,55 @@ async fn a_command_is_told_until_it_is_acknowledged() {
     assert_eq!(ended.await.unwrap().code(), tonic::Code::Unauthenticated);
     assert!(fleet(&hub).await.is_empty(), "and is no part of the fleet");
     hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_instance_hears_every_instance_knows() {
+    if skipped_by_quick("kafka, postgresql") {
+        return;
+    }
+    let mut first = TestHub::start_served("fleet", kafka::shared().await, postgres::shared().await).await;
+    let department = first.department(DEPARTMENT, &[TYPE]).await;
+    let window = first.window("hall-1").await;
+    first.grant(grant("hall-1", TYPE, DEPARTMENT, &["uscc", "name"])).await;
+    let mut second = first.another("hub-2").await;
+    let example = Example::business_licence(1);
+    let sealed = department.seal(&example, 1, Event::Issue, Status::Valid);
+    department.publish(std::slice::from_ref(&sealed)).await;
+    let holder = example.holders[0].value.clone();
+    let window = TestWindow { client: window.at(&second).await, ..window };
+
+    let mut voice = Voice::open(&first, &department).await;
+    voice.hello(vec![]).await;
+    let backlog =
+        v1::Backlog { record_type: TYPE.into(), unsent: 1, held: 0, oldest_ago_ms: (25 * HOUR).cast_unsigned() };
+    voice.beat(|beat| beat.backlog = vec![backlog]).await;
+    let told = async |wanted: (Answering, Vec<Staleness>)| {
+        eventually(PATIENCE, || async {
+            let told = answer(&window, &sealed.record_id, &holder).await;
+            if told == wanted { Ok(()) } else { Err(format!("{told:?}")) }
+        })
+        .await;
+    };
+    told((Answering::Stale, vec![Staleness::UnsentBacklog])).await;
+    let entry = fleet(&second).await.remove(0);
+    assert_eq!((entry.state(), entry.instance.as_str()), (AdapterState::Late, first.config.instance.as_str()));
+
+    // Asked at one instance, told at the other.
+    let ask = v1::CommandAdapterRequest {
+        department: DEPARTMENT.into(),
+        adapter: "main".into(),
+        command: Some(v1::Command { kind: v1::CommandKind::Pause.into(), ..Default::default() }),
+    };
+    let id = second.operator("wang").await.command_adapter(ask).await.unwrap().into_inner().command_id;
+    assert_eq!(voice.command().await.id, id);
+
+    // The instance that heard it is gone, the adapter goes on at the other one.
+    drop(voice);
+    first.stop().await;
+    let mut voice = Voice::open(&second, &department).await;
+    voice.hello(vec![]).await;
+    voice.beat(|_| {}).await;
+    told((Answering::Satisfied, vec![])).await;
+    second.stop().await;
 }

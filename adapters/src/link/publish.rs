@@ -130,6 +130,10 @@ impl Publisher {
                 ended = self.stream() => ended,
             };
             match ended {
+                Err(Error::Intake(error)) if error.is_full() => {
+                    self.intake.life.set_disk_full(true);
+                    tracing::error!("the disk is full: nothing is sent until it has room");
+                }
                 Err(Error::Intake(error)) => return Err(error),
                 Err(error) => tracing::warn!(%error, failures, "the stream to the hub broke"),
                 Ok(never) => match never {},

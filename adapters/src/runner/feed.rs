@@ -1,5 +1,7 @@
 //! One source at work: unit after unit, row after row, into the spool.
 
+mod bounds;
+
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
@@ -9,6 +11,7 @@ use crate::{
     config::Limits,
     hours::Hours,
     intake::{Intake, Taken},
+    keys::Directory,
     mapping::{Changes, Mapped, Mapper},
     order::{self, Count, Key, Plan, Sequence, Turn},
     problem::{Reason, Refused, RowProblem, report_csv},
@@ -32,6 +35,8 @@ pub(super) struct Feed {
     /// The unit in which almost every row fails, and what is told of it.
     pub(super) stopped: Option<(Digest, Refused)>,
     pub(super) progress: Arc<dyn Progress>,
+    /// Its disk must keep some room.
+    pub(super) directory: Directory,
 }
 
 /// What was taken in.
@@ -62,6 +67,8 @@ struct Work {
     rows: u64,
     skipped: u64,
     mapped: u64,
+    /// It was worked off before.
+    again: bool,
 }
 
 /// Why a unit is left.
@@ -72,6 +79,7 @@ enum Left {
     Source(crate::source::Error),
     Ours(Error),
     Stopped,
+    Halted,
 }
 
 impl From<RowsError> for Left {
@@ -96,6 +104,13 @@ impl Feed {
             if let Err(error) = self.work_off(stop).await {
                 match error {
                     Error::Stopped => return Ok(()),
+                    error if error.is_full() => {
+                        self.intake.life.set_disk_full(true);
+                        tracing::error!(
+                            source = self.source.name(),
+                            "the disk is full: reading waits until it has room"
+                        );
+                    }
                     Error::Source(error) => {
                         tracing::warn!(%error, "the source cannot be read now");
                         self.tell_state(&SourceState::Unreachable { reason: error.to_string() });
@@ -105,6 +120,7 @@ impl Feed {
             }
             tokio::select! {
                 () = stop.cancelled() => {}
+                () = self.intake.life.changed() => {}
                 () = tokio::time::sleep(self.pause()) => {}
             }
         }
@@ -119,6 +135,10 @@ impl Feed {
     pub(super) async fn work_off(&mut self, stop: &CancellationToken) -> Result<Fed, Error> {
         let mut fed = Fed::default();
         loop {
+            if self.halted() || self.intake.life.disk_full() {
+                return Ok(fed);
+            }
+            self.rewind().await?;
             if !self.hours.include(self.intake.clock.now()) {
                 self.tell_state(&SourceState::Resting);
                 return Ok(fed);
@@ -160,6 +180,11 @@ impl Feed {
                 Err(Left::Source(error)) => return Err(error.into()),
                 Err(Left::Ours(error)) => return Err(error),
                 Err(Left::Stopped) => return Err(Error::Stopped),
+                // It is offered again when the source goes on.
+                Err(Left::Halted) => {
+                    fed.units.push(digest);
+                    return Ok(fed);
+                }
             }
             fed.units.push(digest);
         }
@@ -175,6 +200,7 @@ impl Feed {
             rows: 0,
             skipped: 0,
             mapped: 0,
+            again: self.intake.spool.known_unit(&digest).await?,
         };
         if self.intake.spool.unit_done(&digest).await? {
             let told = RowProblem::new(0, "", Reason::AlreadyDone).in_file(&unit.name);
@@ -219,7 +245,13 @@ impl Feed {
         let of = self.intake.sealer.record_type(self.mapper.record_type())?;
         let now_second = self.intake.clock.now().as_second();
         let mut judge = Judge::new(&self.mapper, of, now_second, self.max_failed_percent);
-        self.each_place(unit, stop, |item| judge.see(item), |key, _, row| count.add(key, row.line)).await?;
+        let mut rows = 0;
+        let add = |key, _, row: &Row| {
+            rows += 1;
+            count.add(key, row.line)
+        };
+        self.each_place(unit, stop, |item| judge.see(item), add).await?;
+        self.progress.planned(self.source.name(), &unit.name, rows);
         if let Some((refused, problems)) = judge.verdict() {
             return Err(Left::Judged(refused, problems));
         }
@@ -261,23 +293,6 @@ impl Feed {
         Ok(())
     }
 
-    /// Waits until the spool has room: a hub that is away stops the reading, not the disk.
-    async fn room(&self, stop: &CancellationToken) -> Result<(), Left> {
-        loop {
-            if stop.is_cancelled() {
-                return Err(Left::Stopped);
-            }
-            let counts = self.intake.spool.counts().await?;
-            if counts.under_way() + counts.held < self.limits.max_waiting {
-                return Ok(());
-            }
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = tokio::time::sleep(Duration::from_millis(200)) => {}
-            }
-        }
-    }
-
     /// Takes a handful of items in; all that comes of them is durable together.
     async fn chunk(&self, work: &mut Work, chunk: Vec<Item>) -> Result<(), Left> {
         let mut writes = self.intake.spool.begin().await?;
@@ -312,6 +327,7 @@ impl Feed {
                 for problem in problems {
                     self.tell(writes, work, record_id.as_deref(), problem).await?;
                 }
+                self.intake.life.row_refused(self.source.name());
                 None
             }
         };
@@ -339,6 +355,9 @@ impl Feed {
         let source = self.source.name().to_owned();
         let origin = Origin { source, unit: work.digest, file: work.unit.name.clone(), line: row.line };
         let rank = i64::try_from(rank).unwrap_or(i64::MAX);
+        if work.again && self.intake.spool.taken_later(writes, id, &work.digest).await? {
+            return Ok(());
+        }
         let taken = self.intake.take(writes, (self.mapper.record_type(), id), row, rank, &origin).await?;
         if let Taken::Not(reason) = taken {
             self.tell(writes, work, Some(id), RowProblem::new(row.line, "", reason)).await?;

@@ -210,6 +210,12 @@ impl Source for FileSource {
         let tag = hex::encode(&unit.digest[..4]);
         self.blocking("moving a finished file", move || keep::put_away(&folder, &name, &tag, &ending)).await
     }
+
+    async fn rewind(&mut self, since_ms: i64) -> Result<bool, Error> {
+        let (folder, pattern) = (self.config.folder.clone(), self.config.pattern.clone());
+        self.blocking("moving files back", move || keep::bring_back(&folder, &pattern, since_ms)).await?;
+        Ok(true)
+    }
 }
 
 #[cfg(test)]

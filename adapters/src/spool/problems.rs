@@ -1,7 +1,7 @@
 //! What is wrong with which line, until it is mended.
 
 use serde::Serialize;
-use sqlx::Row as _;
+use sqlx::{Row as _, sqlite::SqliteRow};
 
 use super::{Digest, Error, Spool, Writes, digest};
 use crate::problem::RowProblem;
@@ -77,7 +77,21 @@ impl Spool {
         let sql = "-- problems
             SELECT source, unit, line, record_id, text, found_ms FROM problems
             WHERE (?1 IS NULL AND closed_ms IS NULL) OR unit = ?1 ORDER BY found_ms, line, seq";
-        let rows = sqlx::query(sql).bind(unit.map(|unit| &unit[..])).fetch_all(&self.pool).await?;
+        self.rows(sqlx::query(sql).bind(unit.map(|unit| &unit[..])).fetch_all(&self.pool).await?)
+    }
+
+    /// The newest open problems, notes aside.
+    ///
+    /// # Errors
+    /// The database failed, or a text does not decrypt.
+    pub async fn newest_problems(&self, count: u32) -> Result<Vec<ProblemRow>, Error> {
+        let sql = "-- newest_problems
+            SELECT source, unit, line, record_id, text, found_ms FROM problems
+            WHERE closed_ms IS NULL AND note = 0 ORDER BY seq DESC LIMIT ?";
+        self.rows(sqlx::query(sql).bind(i64::from(count)).fetch_all(&self.pool).await?)
+    }
+
+    fn rows(&self, rows: Vec<SqliteRow>) -> Result<Vec<ProblemRow>, Error> {
         let mut problems = Vec::with_capacity(rows.len());
         for row in rows {
             let unit = digest(row.try_get("unit")?)?;

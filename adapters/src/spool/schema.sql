@@ -79,3 +79,17 @@ CREATE TABLE IF NOT EXISTS presence (
     PRIMARY KEY (source, record_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS presence_by_generation ON presence (source, generation) WHERE vanished_ms IS NULL;
+
+-- What a person or the hub asked of the adapter. An order is carried out once, whatever happens in between.
+CREATE TABLE IF NOT EXISTS orders (
+    id       TEXT PRIMARY KEY,  -- never changes
+    kind     TEXT NOT NULL,     -- pause, resume, resync, reconcile, renew, rotate_key; never changes
+    source   TEXT NOT NULL,     -- empty for all; never changes
+    since_ms INTEGER,           -- of a resync; never changes
+    repair   INTEGER NOT NULL,  -- of a reconcile; never changes
+    asked_ms INTEGER NOT NULL,  -- never changes
+    ended_ms INTEGER,           -- NULL while it is to be carried out
+    done     INTEGER NOT NULL,  -- 1: carried out; 0: not, or refused
+    zh       TEXT NOT NULL,     -- what came of it
+    en       TEXT NOT NULL
+) STRICT;

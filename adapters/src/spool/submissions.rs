@@ -97,6 +97,8 @@ pub struct Counts {
     pub receipted: u64,
     /// Waiting for their key or sender to be accepted.
     pub held: u64,
+    /// Not sent, because their source has stopped.
+    pub stopped: u64,
 }
 
 impl Counts {
@@ -162,7 +164,8 @@ impl Spool {
         Ok(())
     }
 
-    /// Takes the next submissions in order, at most `count` and `bytes` together (one at least), and marks them sent. A
+    /// Takes the next submissions in order, at most `count` and `bytes` together (one at least), and marks them sent. What a source
+    /// gave that has stopped, because almost everything fails, stays: it would only fill the quarantine. A
     /// record of which a version is unanswered waits: the hub works batches side by side, and would see a gap.
     ///
     /// # Errors
@@ -173,6 +176,7 @@ impl Spool {
             SELECT seq, submission_id, sealed, bytes FROM submissions AS next
             WHERE stage = 'ready' AND NOT EXISTS (
                 SELECT 1 FROM submissions AS earlier WHERE earlier.record_id = next.record_id AND earlier.stage = 'sent')
+            AND NOT EXISTS (SELECT 1 FROM meta WHERE name = 'stopped:' || next.source)
             ORDER BY seq LIMIT ?";
         let rows = sqlx::query(sql).bind(i64::from(count)).fetch_all(&mut *writes).await?;
         let (mut batch, mut total, mut taken) = (Vec::with_capacity(rows.len()), 0, Vec::new());
@@ -348,7 +352,9 @@ impl Spool {
     /// The database failed.
     pub async fn counts(&self) -> Result<Counts, Error> {
         let sql = "-- counts
-            SELECT stage, count(*) FROM submissions WHERE stage IN ('ready', 'sent', 'receipted', 'held') GROUP BY stage";
+            SELECT CASE WHEN stage = 'ready' AND EXISTS (SELECT 1 FROM meta WHERE name = 'stopped:' || source)
+                THEN 'stopped' ELSE stage END AS place, count(*)
+            FROM submissions WHERE stage IN ('ready', 'sent', 'receipted', 'held') GROUP BY place";
         let rows: Vec<(String, i64)> = sqlx::query_as(sql).fetch_all(&self.pool).await?;
         let mut counts = Counts::default();
         for (stage, count) in rows {
@@ -357,6 +363,7 @@ impl Spool {
                 "ready" => counts.ready = count,
                 "sent" => counts.sent = count,
                 "receipted" => counts.receipted = count,
+                "stopped" => counts.stopped = count,
                 _ => counts.held = count,
             }
         }

@@ -183,3 +183,82 @@ async fn problems_are_kept_once_and_closed_when_the_record_is_indexed() {
     assert!(spool.problems(None).await.unwrap().is_empty());
     assert_eq!(spool.problems(Some(&[9; 32])).await.unwrap().len(), 1, "of its own file it is still told");
 }
+
+#[tokio::test]
+async fn a_full_disk_is_told_apart_and_heals() {
+    let place = place();
+    let spool = place.open().await;
+    add(&spool, &[submission(1, "r", 1)]).await;
+    let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&spool.pool).await.unwrap();
+    let limit = |pages: i64| sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
+    sqlx::query(limit(pages)).execute(&spool.pool).await.unwrap();
+    let full = spool.set_fact("big", &"x".repeat(200_000)).await.unwrap_err();
+    assert!(full.is_full(), "{full:?}");
+    assert_eq!(spool.fact("big").await.unwrap(), None, "nothing of it is there");
+    sqlx::query(limit(1_000_000)).execute(&spool.pool).await.unwrap();
+    spool.set_fact("big", &"x".repeat(200_000)).await.unwrap();
+    assert_eq!(ids(&spool).await, [1], "and nothing was lost");
+    assert!(!Error::Damaged.is_full());
+}
+
+#[tokio::test]
+async fn what_a_stopped_source_gave_is_not_sent_until_it_is_resumed() {
+    let place = place();
+    let spool = place.open().await;
+    add(&spool, &[submission(1, "r", 1), submission(2, "q", 1)]).await;
+    let halt = crate::life::Halt::Stopped { zh: "停".into(), en: "stopped".into() };
+    spool.halt("s", &halt).await.unwrap();
+    assert!(ids(&spool).await.is_empty());
+    assert_eq!(spool.counts().await.unwrap(), Counts { stopped: 2, ..Counts::default() });
+    assert_eq!(spool.counts().await.unwrap().under_way(), 0, "nobody waits for it");
+    spool.resume("s").await.unwrap();
+    assert_eq!(ids(&spool).await, [1, 2]);
+    let backlog = spool.backlog().await.unwrap();
+    assert_eq!((backlog.len(), backlog[0].unsent, backlog[0].awaiting, backlog[0].oldest_ms), (1, 2, 0, 1));
+}
+
+#[tokio::test]
+async fn an_order_is_carried_out_once() {
+    let place = place();
+    let spool = place.open().await;
+    let order = |id: &str| Order {
+        id: id.into(),
+        kind: OrderKind::Resync,
+        source: "s".into(),
+        since_ms: Some(5),
+        repair: false,
+    };
+    spool.order(&order("a"), 1).await.unwrap();
+    let beside = Spool::beside(&place.0.path().join("spool.db"), &[3; 32], Arc::new(SystemChance)).await.unwrap();
+    beside.order(&order("b"), 2).await.unwrap();
+    beside.order(&order("a"), 3).await.unwrap();
+    assert_eq!(spool.next_order().await.unwrap(), Some(order("a")));
+    assert_eq!(beside.ended_order("a").await.unwrap(), None);
+    let told = Told { done: true, zh: "好".into(), en: "done".into() };
+    spool.end_order("a", &told, 10).await.unwrap();
+    assert_eq!(beside.ended_order("a").await.unwrap(), Some(told.clone()));
+    spool.order(&order("a"), 11).await.unwrap();
+    assert_eq!(spool.next_order().await.unwrap(), Some(order("b")), "the first is done, whoever asks again");
+    assert_eq!(spool.ended_orders(10).await.unwrap(), [("a".to_owned(), told)]);
+    assert!(spool.ended_orders(11).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_older_unit_that_is_read_again_says_nothing_new_of_a_record() {
+    let place = place();
+    let spool = place.open().await;
+    let (old, new) = ([1; 32], [2; 32]);
+    spool.finish_unit("s", &old, "old.csv", 1, 1, 10).await.unwrap();
+    spool.finish_unit("s", &new, "new.csv", 1, 1, 20).await.unwrap();
+    let mut writes = spool.begin().await.unwrap();
+    let record = Record { taken: Some((new, 0)), ..Record::new("r", "business-licence") };
+    spool.put_record(&mut writes, &record).await.unwrap();
+    assert!(spool.taken_later(&mut writes, "r", &old).await.unwrap());
+    assert!(!spool.taken_later(&mut writes, "r", &new).await.unwrap());
+    spool.commit(writes).await.unwrap();
+    assert!(spool.unit_done(&old).await.unwrap());
+    spool.read_again(15).await.unwrap();
+    assert!(spool.unit_done(&old).await.unwrap() && !spool.unit_done(&new).await.unwrap());
+    spool.finish_unit("s", &new, "new.csv", 1, 1, 30).await.unwrap();
+    assert!(spool.unit_done(&new).await.unwrap(), "once");
+}

@@ -118,3 +118,29 @@ pub(super) fn empty(folder: &Path, before: i64) -> io::Result<u64> {
     }
     Ok(removed)
 }
+
+/// Moves back what was put into `done/` since, milliseconds since 1970, so that it is offered again; the spool remembers in which order
+/// units were read first.
+pub(super) fn bring_back(folder: &Path, pattern: &str, since_ms: i64) -> io::Result<()> {
+    let kept = folder.join(DONE);
+    if !kept.exists() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(&kept)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let meta = entry.path().symlink_metadata()?;
+        // Moving a file changes its inode alone: the time of that is when it was done with.
+        let done_ms = meta.ctime().saturating_mul(1_000).saturating_add(meta.ctime_nsec() / 1_000_000);
+        if !meta.is_file() || name.ends_with(REPORT) || done_ms < since_ms {
+            continue;
+        }
+        let untagged = name.split_once('-').filter(|(tag, _)| tag.len() == 8).map(|(_, rest)| rest);
+        let names = [Some(name.as_str()).filter(|name| text::matches_pattern(pattern, name)), untagged];
+        if let Some(back) = names.into_iter().flatten().find(|name| !folder.join(name).exists()) {
+            fs::rename(entry.path(), folder.join(back))?;
+        }
+    }
+    File::open(&kept)?.sync_all()?;
+    File::open(folder)?.sync_all()
+}
