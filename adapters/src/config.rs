@@ -45,9 +45,9 @@ pub struct Limits {
     pub max_waiting: u64,
     /// Reading pauses while the disk of the state directory has less room, MiB.
     pub min_free_mib: u64,
-    /// A source is judged by so many rows, or answers of the hub, at least …
+    /// A source is judged by so many answers of the hub at least …
     pub stop_after: u64,
-    /// … and stops when so many of them in a hundred fail: it would only fill the quarantine.
+    /// … and stops when so many of the last in a hundred are refusals: it would only fill the quarantine.
     pub stop_at_percent: u64,
     /// How often the hub is told how the adapter is, milliseconds.
     pub heartbeat_ms: u64,

@@ -20,6 +20,8 @@ use crate::{
 
 /// Without a word of the hub for so long the stream is broken.
 const UNHEARD: Duration = Duration::from_secs(60);
+/// Besides the regular ones, heartbeats are sent this often at most.
+const AT_MOST_EVERY: Duration = Duration::from_secs(1);
 
 /// Tells the hub how the adapter is.
 #[derive(Debug)]
@@ -116,7 +118,8 @@ impl Attendant {
         let mut every = tokio::time::interval(self.every);
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut heard = Instant::now();
-        let mut sent_ms = self.now_ms();
+        // What changed is told soon, and not at every turn of a source that waits for room again and again.
+        let (mut dirty, mut sent, mut sent_ms) = (false, Instant::now(), self.now_ms());
         loop {
             tokio::select! {
                 answer = answers.message() => {
@@ -127,11 +130,17 @@ impl Attendant {
                         None => {}
                     }
                 }
-                () = async { tokio::select! { _ = every.tick() => {}, () = self.life.changed() => {} } } => {
+                () = self.life.changed(), if !dirty => dirty = true,
+                () = async {
+                    tokio::select! {
+                        _ = every.tick() => {}
+                        () = tokio::time::sleep_until(sent + AT_MOST_EVERY), if dirty => {}
+                    }
+                } => {
                     if heard.elapsed() > UNHEARD.max(self.every * 3) {
                         return Err(Broken::Unheard);
                     }
-                    sent_ms = self.now_ms();
+                    (dirty, sent, sent_ms) = (false, Instant::now(), self.now_ms());
                     let beat = self.looker.beat(&self.life, &self.spool, sent_ms).await?;
                     say(from_adapter::Kind::Heartbeat(beat)).await?;
                 }

@@ -1,11 +1,12 @@
 //! How the adapter is, while it works: kept in memory, shown by `weft adapter status` and told to the hub with every heartbeat.
 
+mod standing;
+
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::{
@@ -16,87 +17,14 @@ use crate::{
     source::SourceState,
 };
 
+pub use standing::{At, Halt, LinkLife, SourceLife};
+
 /// A unit of more rows is a back-fill.
 const BACK_FILL_ROWS: u64 = 2_000;
 /// So many of a source's last answers are looked at when it is judged.
 const LAST: usize = 200;
 /// A ledger that is told shorter than before must stay so for this long: instances may be a moment apart.
 const LEDGER_PATIENCE_MS: i64 = 120_000;
-
-/// How a source stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum At {
-    /// It was read, and waits for the next time.
-    Idle,
-    /// It is being read.
-    Reading,
-    /// It is being read, and much of it is still to come.
-    BackFilling,
-    /// Reading waits until the spool or the disk has room.
-    Waiting,
-    /// Outside its service hours.
-    Resting,
-    /// By command.
-    Paused,
-    /// It cannot be read now.
-    Unreachable,
-    /// Almost all of its rows fail.
-    Stopped,
-}
-
-/// Why a source is not read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "halt")]
-pub enum Halt {
-    /// By command.
-    Paused,
-    /// Almost everything failed.
-    Stopped {
-        /// What happened, in Chinese.
-        zh: String,
-        /// And in English.
-        en: String,
-    },
-}
-
-/// One source.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SourceLife {
-    /// Its name.
-    pub name: String,
-    /// Its kind.
-    pub kind: String,
-    /// What it becomes.
-    pub record_type: String,
-    /// Its service hours; empty means always.
-    pub hours: Vec<String>,
-    /// How it stands.
-    pub state: At,
-    /// When it was last looked at with success, milliseconds since 1970.
-    pub last_read_ms: Option<i64>,
-    /// Rows read since the adapter began.
-    pub rows_read: u64,
-    /// Versions indexed since.
-    pub rows_sent: u64,
-    /// Rows that did not map, and versions that the hub refused, since.
-    pub rows_refused: u64,
-    /// What is wrong, where something is.
-    pub zh: String,
-    /// The same in English.
-    pub en: String,
-}
-
-/// The stream to the hub.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LinkLife {
-    /// Whether it is open.
-    pub connected: bool,
-    /// When the hub was heard last, milliseconds since 1970.
-    pub heard_ms: Option<i64>,
-    /// Why it is not open.
-    pub error: String,
-}
 
 #[derive(Debug)]
 struct One {
@@ -127,6 +55,7 @@ pub struct Life {
     limits: Limits,
     inner: Mutex<Inner>,
     changed: Notify,
+    woken: Notify,
     ordered: Notify,
 }
 
@@ -157,6 +86,7 @@ impl Life {
             limits: config.limits.clone(),
             inner: Mutex::new(inner),
             changed: Notify::new(),
+            woken: Notify::new(),
             ordered: Notify::new(),
         })
     }
@@ -192,6 +122,11 @@ impl Life {
         self.changed.notify_waiters();
     }
 
+    /// Returns when a source that was halted goes on, or one is to be read again.
+    pub async fn woken(&self) {
+        self.woken.notified().await;
+    }
+
     /// Returns when an order may have come.
     pub async fn ordered(&self) {
         self.ordered.notified().await;
@@ -220,12 +155,13 @@ impl Life {
         });
         self.put(source, state, (zh, en));
         self.changed.notify_waiters();
+        self.woken.notify_waiters();
     }
 
     /// A source is to be read again from this time on. The caller has made it durable.
     pub fn set_resync(&self, source: &str, since_ms: i64) {
         self.with(source, |one| one.resync_ms = Some(one.resync_ms.map_or(since_ms, |known| known.min(since_ms))));
-        self.changed.notify_waiters();
+        self.woken.notify_waiters();
     }
 
     /// From when on a source is to be read again; asked once.

@@ -7,6 +7,7 @@ use weft_proto::v1::{KeyState, ProposeSealingKeyRequest, renewal_client::Renewal
 
 use crate::{
     clock::Surroundings,
+    heads,
     intake::{self, Intake},
     join,
     keys::{self, Directory},
@@ -59,6 +60,15 @@ pub(crate) enum Error {
     /// A key could not be made.
     #[error("a key could not be made")]
     Key,
+}
+
+impl From<heads::Error> for Error {
+    fn from(error: heads::Error) -> Self {
+        match error {
+            heads::Error::Link(error) => Self::Link(error),
+            heads::Error::Spool(error) => Self::Spool(error),
+        }
+    }
 }
 
 impl From<reconcile::Error> for Error {
@@ -194,6 +204,12 @@ impl Orders {
         types.dedup();
         let channel = self.link.connect().await?;
         let spool = &self.intake.spool;
+        for record_type in &types {
+            // A state that does not know the heads yet would find all of them extra.
+            if !heads::known(spool, record_type).await? {
+                heads::take_over(channel.clone(), spool, record_type).await?;
+            }
+        }
         let (found, to_read) = reconcile::run(channel, spool, &types, repair, self.now_ms()).await?;
         // What the spool cannot send again, the source must give again.
         for (source, _) in self.sources.iter().filter(|(_, record_type)| to_read.contains(record_type)) {

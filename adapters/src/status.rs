@@ -57,7 +57,10 @@ impl Writer {
             rounds = rounds.wrapping_add(1);
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.life.changed() => {}
+                () = async {
+                    self.life.changed().await;
+                    tokio::time::sleep(EVERY / 4).await;
+                } => {}
                 () = tokio::time::sleep(EVERY) => {}
             }
         }

@@ -59,6 +59,14 @@ impl Office {
         Launch::new("adapter", &self.folder, program).arg(self.configure(hub)).start()
     }
 
+    /// The same under `strace`, which makes every sync from the `nth` on fail with EIO.
+    #[must_use]
+    pub fn start_with_failing_syncs(&self, program: &Path, hub: SocketAddr, nth: u32) -> Process {
+        let inject = format!("inject=fdatasync,fsync:error=EIO:when={nth}+");
+        let quiet = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync,fsync", "-e", &inject, "--"];
+        Launch::new("traced", &self.folder, "strace").args(quiet).arg(program).arg(self.configure(hub)).start()
+    }
+
     /// Runs the adapter in this process, for the hub at `hub`, until `stop`.
     #[must_use]
     pub fn run(

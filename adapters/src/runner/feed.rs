@@ -120,7 +120,7 @@ impl Feed {
             }
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = self.intake.life.changed() => {}
+                () = self.intake.life.woken() => {}
                 () = tokio::time::sleep(self.pause()) => {}
             }
         }
