@@ -7,6 +7,7 @@ mod grants;
 mod keys;
 mod parties;
 mod records;
+mod types;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -49,6 +50,9 @@ pub(crate) enum AdminCommand {
     /// Grants
     #[command(subcommand)]
     Grant(grants::GrantCommand),
+    /// Record types
+    #[command(subcommand)]
+    RecordType(types::RecordTypeCommand),
     /// What was refused and waits for a right one
     #[command(subcommand)]
     Quarantine(records::QuarantineCommand),
@@ -84,6 +88,7 @@ impl AdminCommand {
             Self::Identity(command) => command.run().await,
             Self::Key(command) => command.run().await,
             Self::Grant(command) => command.run().await,
+            Self::RecordType(command) => command.run().await,
             Self::Quarantine(command) => command.run().await,
             Self::Erase(args) => args.run().await,
             Self::Correction(command) => command.run().await,

@@ -75,6 +75,9 @@ pub struct Look {
     pub record_type: String,
     /// Keyed hash of the holder asked about, hex; empty for a look by record.
     pub holder: String,
+    /// Keyed hash of what was asked for within the type, hex; empty where nothing was looked up.
+    #[serde(default)]
+    pub question: String,
     /// What was given: record, version, the answering word, the fields disclosed.
     pub given: Vec<Given>,
     /// The time of acceptance asked about; absent for now.

@@ -144,6 +144,9 @@ mod tests {
             requested_by: "operator/one".into(),
             decided_by: None,
             why: None,
+            valid_from: None,
+            valid_until: None,
+            exact_purpose: false,
         };
         for (path, sees) in [
             ("window/hall-1", true),

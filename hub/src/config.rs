@@ -112,8 +112,8 @@ pub struct Tls {
     pub key_file: Option<PathBuf>,
     /// Also TLS 1.2, with ECDHE and AEAD only.
     pub allow_tls12: bool,
-    /// Other CAs, and the beginnings of identity paths that each may vouch for. The registry must also know the certificate's serial,
-    /// and nothing registers another CA's certificates yet: until then such a caller passes the handshake and is refused.
+    /// Other CAs, and the beginnings of identity paths that each may vouch for. An operator must also have admitted the identity through
+    /// that CA (`weft admin identity admit`). The files are read again when they change.
     pub client_ca: Vec<ClientCa>,
 }
 
@@ -121,9 +121,13 @@ pub struct Tls {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClientCa {
+    /// Its name, by which identities are admitted through it.
+    pub name: String,
     /// Its certificate, PEM.
     pub file: PathBuf,
-    /// Beginnings of identity paths that it may vouch for, such as `window/hall-`.
+    /// Its revocation list, PEM. Without one that is current and its own, nobody comes in by this CA.
+    pub crl_file: PathBuf,
+    /// Beginnings of identity paths that it may vouch for, such as `window/hall-`. No other CA here may have one that begins so.
     pub prefixes: Vec<String>,
 }
 
@@ -137,6 +141,15 @@ pub struct Limits {
     pub looks_per_second: u32,
     /// Looks at once per window beyond that.
     pub looks_burst: u32,
+    /// Looks a second of all windows of one hall together, sustained: what is split over two windows is not doubled.
+    pub hall_looks_per_second: u32,
+    /// Looks at once per hall beyond that.
+    pub hall_looks_burst: u32,
+    /// Over which time looks are watched for harvesting, in milliseconds: a window or hall that asks more than ten times its quota, or a
+    /// window that asks for too much that is not there, raises an alarm, once in that time.
+    pub watch_interval_ms: u64,
+    /// So many different questions of one window within `watch_interval_ms` that are denied, or answered with nothing, raise an alarm.
+    pub looks_in_vain: u32,
     /// How long a look may take, in milliseconds, when its caller does not say; also the most.
     pub look_deadline_ms: u64,
     /// How long a log append may take, in milliseconds.
@@ -151,6 +164,10 @@ impl Default for Limits {
             quarantine_per_sender: crate::publish::QUARANTINE_PER_SENDER,
             looks_per_second: 500,
             looks_burst: 1000,
+            hall_looks_per_second: 500,
+            hall_looks_burst: 1000,
+            watch_interval_ms: 60_000,
+            looks_in_vain: 200,
             look_deadline_ms: 10_000,
             append_timeout_ms: 10_000,
             ready_lag_entries: 100_000,

@@ -11,6 +11,7 @@ use weft_record::{catalogue::Catalogue, identifier::Tolerance};
 
 use crate::{
     admitted::Admitted,
+    alarms::{Alarms, Raised},
     clock::SharedClock,
     config::{Config, Storage},
     fleet::Fleet,
@@ -137,6 +138,9 @@ pub struct Parts {
     pub keys: Arc<Keys>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Raises alarms that follow from no entry.
+    pub alarms: Arc<Alarms>,
+    raised: Raised,
     stores: Stores,
     clock: SharedClock,
     withheld: tokio::sync::mpsc::UnboundedReceiver<crate::body::Look>,
@@ -155,21 +159,26 @@ pub fn catalogue(config: &Config) -> Result<Arc<Catalogue>, Error> {
     Ok(Arc::new(catalogue.with_tolerance(tolerance)))
 }
 
+fn registry(
+    config: &Config,
+    stores: &Stores,
+    keys: &Arc<Keys>,
+    clock: &SharedClock,
+) -> Result<Arc<RegistryView>, Error> {
+    let (log, index) = (Arc::clone(&stores.log), Arc::clone(&stores.index));
+    Ok(RegistryView::new(log, index, Arc::clone(keys), catalogue(config)?, Arc::clone(clock)))
+}
+
 impl Parts {
     /// Wires the parts over opened stores. Nothing runs yet.
     pub fn new(config: &Config, stores: Stores, clock: SharedClock) -> Result<Self, Error> {
         let keys = Arc::new(Keys::open(&config.keys_dir)?);
         let metrics = Arc::new(Metrics::new());
+        let (alarms, raised) = Alarms::new(Arc::clone(&clock));
         let log = Metered::wrap(stores.log, Arc::clone(&metrics), Arc::clone(&clock));
         let stores = Stores { log, ..stores };
         let (log, index) = (Arc::clone(&stores.log), Arc::clone(&stores.index));
-        let registry = RegistryView::new(
-            Arc::clone(&log),
-            Arc::clone(&index),
-            Arc::clone(&keys),
-            catalogue(config)?,
-            Arc::clone(&clock),
-        );
+        let registry = registry(config, &stores, &keys, &clock)?;
         let admitted = Arc::new(Admitted::new(Arc::clone(&clock)));
         let follower = Follower::new(
             Arc::clone(&log),
@@ -214,6 +223,8 @@ impl Parts {
             publisher,
             keys,
             metrics,
+            alarms,
+            raised,
             stores,
             clock,
             withheld,
@@ -331,8 +342,7 @@ async fn begin(config: &Config, parts: &Parts) -> Result<(), Error> {
     }
     let not_after = parts.keys.created_at + CERTIFICATE_DAYS * 86_400_000;
     for (path, serial) in &parts.keys.operators {
-        let state =
-            IdentityState { path: path.clone(), certificates: vec![(serial.clone(), not_after)], revoked: None };
+        let state = IdentityState { certificates: vec![(serial.clone(), not_after)], ..IdentityState::new(path) };
         let entity = format!("identity/{path}");
         parts.registry.administer("hub", |_| Ok((entity, After::Identity(state)))).await.map_err(failed)?;
     }

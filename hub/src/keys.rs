@@ -9,19 +9,32 @@ use std::{
     io::Write,
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use aws_lc_rs::{hkdf, hmac};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+use weft_proto::{Reason, Refusal};
 use zeroize::Zeroizing;
 
 use crate::{
+    alarms::{Alarms, SIGNING_UNAVAILABLE},
     clock::{Millis, random},
     envelope::DataKey,
     identity::ca::{Ca, CaError},
     statement::SigningKey,
 };
+
+/// How often the signing key is looked for.
+const WATCH_EVERY: Duration = Duration::from_secs(2);
+/// While it is away there is one alarm an hour.
+const ALARM_EVERY_MS: Millis = 3_600_000;
 
 /// Why the key directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +61,18 @@ pub enum KeysError {
         /// What is wrong.
         error: String,
     },
+    /// The key that signs statements is not in it, or cannot be used.
+    #[error(
+        "the signing key {id} {problem} in {path}: nothing can be answered without it; put the key directory back from its backup (weft admin restore-keys)"
+    )]
+    Signing {
+        /// Which file.
+        path: PathBuf,
+        /// The key's id.
+        id: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// The CA in it cannot be used.
     #[error(transparent)]
     Ca(#[from] CaError),
@@ -65,12 +90,19 @@ struct Stored {
     data: BTreeMap<String, String>,
     /// Keyed hashes of holders and look-up identifiers; page tokens. The index is built on the first.
     hash: BTreeMap<String, String>,
-    /// The hub's signing key for statements: PKCS#8, base64.
+    /// The hub's signing keys for statements: PKCS#8, base64.
     signing: BTreeMap<String, String>,
+    /// Which of them signs: one that is gone is missed by its name.
+    #[serde(default = "first_signing")]
+    signs: String,
     ca_certificate: String,
     ca_key: String,
     /// The first operators: identity path → serial of the certificate made with this key ring.
     operators: BTreeMap<String, String>,
+}
+
+fn first_signing() -> String {
+    "signing/1".into()
 }
 
 /// The keys, loaded.
@@ -81,8 +113,10 @@ pub struct Keys {
     pub created_at: Millis,
     /// The built-in CA.
     pub ca: Ca,
-    /// Signs statements.
+    /// Signs statements: by way of [`Keys::signer`].
     pub signing: SigningKey,
+    /// Whether the signing key still stands in the key directory.
+    signs: AtomicBool,
     /// The first operators: identity path → serial.
     pub operators: BTreeMap<String, String>,
     master: BTreeMap<String, DataKey>,
@@ -119,7 +153,8 @@ impl Keys {
             master: one_random("master/1"),
             data: one_random("hub/1"),
             hash: one_random("hash/1"),
-            signing: [("signing/1".into(), STANDARD.encode(SigningKey::generate_pkcs8()))].into(),
+            signing: [(first_signing(), STANDARD.encode(SigningKey::generate_pkcs8()))].into(),
+            signs: first_signing(),
             ca_certificate,
             ca_key,
             operators,
@@ -137,16 +172,14 @@ impl Keys {
         if mode & 0o077 != 0 {
             return Err(KeysError::WorldReadable(path));
         }
-        let json = Zeroizing::new(fs::read(&path).map_err(io(&path))?);
+        let stored = stored_in(&path)?;
         let unreadable = |error: String| KeysError::Unreadable { path: path.clone(), error };
-        let stored: Stored = serde_json::from_slice(&json).map_err(|error| unreadable(error.to_string()))?;
-        let signing = stored.signing.last_key_value().ok_or_else(|| unreadable("no signing key".into()))?.1;
-        let signing = STANDARD.decode(signing).map_err(|error| unreadable(error.to_string()))?;
         let hash = decode_keys(&stored.hash).map_err(unreadable)?;
         let hash = hash.last_key_value().ok_or_else(|| unreadable("no hash key".into()))?.1;
         Ok(Self {
             ca: Ca::load(&stored.ca_certificate, &stored.ca_key)?,
-            signing: SigningKey::from_pkcs8(&signing).map_err(unreadable)?,
+            signing: signing_key(&stored, &path)?,
+            signs: AtomicBool::new(true),
             master: decode_keys(&stored.master).map_err(unreadable)?,
             data: decode_keys(&stored.data).map_err(unreadable)?,
             hash: hmac::Key::new(hmac::HMAC_SHA256, derive(hash, b"weft hash").as_slice()),
@@ -155,6 +188,39 @@ impl Keys {
             operators: stored.operators,
             created_at: stored.created_at,
         })
+    }
+
+    /// The key that signs statements, while it stands in the key directory.
+    pub fn signer(&self) -> Result<&SigningKey, Refusal> {
+        if self.signs.load(Ordering::SeqCst) {
+            Ok(&self.signing)
+        } else {
+            Err(Refusal::new(Reason::SigningUnavailable))
+        }
+    }
+
+    /// Looks every two seconds, until `stop`, whether the signing key still stands in the key directory. Who takes it away, or loses it,
+    /// is not to find out at the next start: from then on nothing is answered, until it is there again.
+    pub async fn watch_signer(self: Arc<Self>, dir: PathBuf, alarms: Arc<Alarms>, stop: CancellationToken) {
+        let mut every = tokio::time::interval(WATCH_EVERY);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = every.tick() => {}
+            }
+            let path = dir.join(KEYRING);
+            let stands = stored_in(&path).and_then(|stored| signing_key(&stored, &path)).and_then(|key| {
+                let id = self.signing.kid().to_owned();
+                let problem = "is another one".to_owned();
+                if key.kid() == id { Ok(()) } else { Err(KeysError::Signing { path: path.clone(), id, problem }) }
+            });
+            if let Err(error) = &stands {
+                alarms.raise(SIGNING_UNAVAILABLE, "keys_dir", ALARM_EVERY_MS, &error.to_string());
+            } else if !self.signs.load(Ordering::SeqCst) {
+                tracing::info!("the signing key stands in the key directory again");
+            }
+            self.signs.store(stands.is_ok(), Ordering::SeqCst);
+        }
     }
 
     /// The hub's newest own data key: (id, key).
@@ -188,6 +254,21 @@ impl Keys {
     pub fn page_mac(&self, parts: &[&[u8]]) -> [u8; 32] {
         mac(&self.page, parts.iter().copied())
     }
+}
+
+fn stored_in(path: &Path) -> Result<Stored, KeysError> {
+    let json = Zeroizing::new(fs::read(path).map_err(io(path))?);
+    let unreadable = |error: serde_json::Error| KeysError::Unreadable { path: path.into(), error: error.to_string() };
+    serde_json::from_slice(&json).map_err(unreadable)
+}
+
+fn signing_key(stored: &Stored, path: &Path) -> Result<SigningKey, KeysError> {
+    let id = &stored.signs;
+    let wrong = |problem: String| KeysError::Signing { path: path.into(), id: id.clone(), problem };
+    let text = stored.signing.get(id).ok_or_else(|| wrong("is missing".into()))?;
+    let unusable = |error: String| wrong(format!("cannot be used ({error})"));
+    let pkcs8 = Zeroizing::new(STANDARD.decode(text).map_err(|error| unusable(error.to_string()))?);
+    SigningKey::from_pkcs8(&pkcs8).map_err(unusable)
 }
 
 fn mac<'a>(key: &hmac::Key, parts: impl Iterator<Item = &'a [u8]>) -> [u8; 32] {

@@ -1,6 +1,7 @@
 //! The hub of Weft.
 
 pub mod admitted;
+pub mod alarms;
 pub mod apply;
 pub mod body;
 pub mod catalogue_service;

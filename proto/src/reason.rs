@@ -79,6 +79,9 @@ reasons! {
     /// The state does not allow it.
     WrongState = "wrong_state", FailedPrecondition, 409,
         "当前状态不允许此操作", "the present state does not allow this";
+    /// A record type's new version would break those who publish or read it.
+    IncompatibleType = "incompatible_type", FailedPrecondition, 409,
+        "新版本会破坏现有的授权、事项或归集；请先处理所列各项，或另立新的证照类型", "the new version would break present grants, service items or publishers; settle those named first, or make it a type of its own";
     /// The join token is unknown, used, expired, or for another kind of identity.
     JoinTokenInvalid = "join_token_invalid", PermissionDenied, 403,
         "入网令牌无效、已使用或已过期；请向县大数据中心重新申请", "the join token is unknown, used or expired; ask the operator for a new one";
@@ -97,6 +100,9 @@ reasons! {
     /// The ledger cannot be written, so nothing is answered.
     LedgerUnavailable = "ledger_unavailable", Unavailable, 503,
         "使用台账暂时不可写，故不予答复；请稍后重试", "the ledger cannot be written, so nothing is answered; try again as told";
+    /// The key that signs statements cannot be used, so nothing is answered.
+    SigningUnavailable = "signing_unavailable", Unavailable, 503,
+        "现势声明的签名密钥不可用，故不予答复；请稍后重试", "the key that signs statements cannot be used, so nothing is answered; try again as told";
     /// The registry view is older than it may be.
     RegistryStale = "registry_stale", Unavailable, 503,
         "登记信息尚未同步；请稍后重试", "this instance's registry view is behind; try again as told";

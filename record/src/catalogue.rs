@@ -167,6 +167,15 @@ impl Catalogue {
         self.types.insert(key, Arc::new(record_type));
     }
 
+    /// A record type as this catalogue would take it.
+    ///
+    /// # Errors
+    /// What is wrong with either text.
+    pub fn read_type(&self, type_toml: &str, schema: &str) -> Result<RecordType, Fault> {
+        let record_type = RecordType::new(toml::from_str(bounded(type_toml)?)?, schema, &self.documents)?;
+        Ok(self.tolerance.map_or(record_type.clone(), |tolerance| record_type.with_tolerance(tolerance)))
+    }
+
     /// This catalogue with one more record type, or one more version of one: registration at run time.
     ///
     /// What it would break is told by [`compatible()`] and by [`Catalogue::broken_items`] of the result.
@@ -174,10 +183,7 @@ impl Catalogue {
     /// # Errors
     /// What is wrong with either text.
     pub fn with_type(&self, type_toml: &str, schema: &str) -> Result<Self, Fault> {
-        let mut record_type = RecordType::new(toml::from_str(bounded(type_toml)?)?, schema, &self.documents)?;
-        if let Some(tolerance) = self.tolerance {
-            record_type = record_type.with_tolerance(tolerance);
-        }
+        let record_type = self.read_type(type_toml, schema)?;
         let mut catalogue = self.clone();
         catalogue.insert(record_type);
         Ok(catalogue)

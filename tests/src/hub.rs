@@ -108,6 +108,17 @@ impl TestHub {
         }
     }
 
+    /// Waits for a hub that ends by itself.
+    ///
+    /// # Errors
+    /// Why it ended.
+    pub async fn ended(&mut self) -> Result<(), hub::Error> {
+        match self.task.take() {
+            Some(task) => task.await.expect("the hub's task did not panic"),
+            None => Ok(()),
+        }
+    }
+
     /// The data directory of an embedded hub.
     ///
     /// # Panics

@@ -71,15 +71,13 @@ pub const ITEM: &str = "food-business-licence-application";
 #[must_use]
 pub fn grant(window: &str, record_type: &str, department: &str, fields: &[&str]) -> v1::GrantInfo {
     v1::GrantInfo {
-        grant_id: String::new(),
         window: window.into(),
         service_item: ITEM.into(),
         record_type: record_type.into(),
         department: department.into(),
         fields: fields.iter().map(ToString::to_string).collect(),
         purpose: "核验主体资格".into(),
-        by_record: false,
-        state: String::new(),
+        ..v1::GrantInfo::default()
     }
 }
 

@@ -17,7 +17,18 @@ use weft_proto::Reason as Refused;
 use weft_record::problem::Reason as Wrong;
 
 /// The names that an alarm can have.
-const ALARMS: [&str; 5] = ["conflict", "cut_log", "foreign_entry", "log_lost", "null_entry"];
+const ALARMS: [&str; 10] = [
+    "conflict",
+    "cut_log",
+    "enumeration",
+    "foreign_entry",
+    "log_lost",
+    "null_entry",
+    "quota_exceeded",
+    "revocation_list_unusable",
+    "signing_unavailable",
+    "tls_file_unusable",
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()

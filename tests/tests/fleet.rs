@@ -237,7 +237,10 @@ async fn a_command_is_told_until_it_is_acknowledged() {
 
     // Cut off, it is told nothing more.
     let identity = format!("department/{DEPARTMENT}/adapter/main");
-    operator.revoke_identity(v1::RevokeIdentityRequest { identity, why: "test".into() }).await.unwrap();
+    operator
+        .revoke_identity(v1::RevokeIdentityRequest { identity, why: "test".into(), ..Default::default() })
+        .await
+        .unwrap();
     let ended = tokio::time::timeout(PATIENCE, async {
         loop {
             match voice.heard.message().await {

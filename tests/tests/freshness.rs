@@ -120,7 +120,7 @@ async fn a_revoked_window(pair: &Pair) {
     let mut operator = pair.first.operator("wang").await;
     let identity = format!("spiffe://weft.test/window/{}", pair.story.window.name);
     operator
-        .revoke_identity(v1::RevokeIdentityRequest { identity, why: "test".into() })
+        .revoke_identity(v1::RevokeIdentityRequest { identity, why: "test".into(), ..Default::default() })
         .await
         .expect("the identity is revoked");
     pair.assert_refused(Duration::from_secs(10)).await;
@@ -162,7 +162,7 @@ async fn a_revoked_adapter_on_an_open_stream(pair: &Pair) {
     let identity = format!("spiffe://weft.test/department/{}/adapter/main", pair.story.department.code);
     let mut operator = pair.first.operator("wang").await;
     operator
-        .revoke_identity(v1::RevokeIdentityRequest { identity, why: "test".into() })
+        .revoke_identity(v1::RevokeIdentityRequest { identity, why: "test".into(), ..Default::default() })
         .await
         .expect("the identity is revoked");
     let since = tokio::time::Instant::now();

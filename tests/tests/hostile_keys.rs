@@ -279,7 +279,8 @@ async fn a_windows_token_brings_no_sealing_key_and_ends_with_its_identity() {
 
     // A token that was made before its identity was cut off does not bring it back.
     let token = hub.join_token("window/hall-1").await;
-    let request = v1::RevokeIdentityRequest { identity: "window/hall-1".into(), why: "taken away".into() };
+    let request =
+        v1::RevokeIdentityRequest { identity: "window/hall-1".into(), why: "taken away".into(), ..Default::default() };
     hub.operator(OPERATOR_NAMES[0]).await.revoke_identity(request).await.expect("it is revoked");
     let status = redeem(&hub, &token, "").await.map(|_| ()).unwrap_err();
     assert_eq!(reason_of(&status), Some(Reason::JoinTokenInvalid));

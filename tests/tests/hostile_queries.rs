@@ -201,10 +201,8 @@ async fn row_37_without_a_grant_in_force_nothing_is_said_and_the_look_is_on_the_
             _ => assert_eq!(denied(state).await, none),
         }
     }
-    // What lacks its purpose, its clerk or its case is no look at all.
+    // What lacks its clerk or its case, or has more than a line for a purpose, is no look at all.
     for (what, look, reason) in [
-        ("no purpose", v1::Look { purpose: String::new(), ..hall.look() }, Reason::BadRequest),
-        ("blanks for a purpose", v1::Look { purpose: "  \u{3000}".into(), ..hall.look() }, Reason::BadRequest),
         ("a purpose of 201", v1::Look { purpose: "核".repeat(201), ..hall.look() }, Reason::BadRequest),
         ("a line end", v1::Look { purpose: "a\nb".into(), ..hall.look() }, Reason::BadRequest),
         ("no clerk", v1::Look { clerk: String::new(), ..hall.look() }, Reason::BadRequest),
@@ -218,6 +216,90 @@ async fn row_37_without_a_grant_in_force_nothing_is_said_and_the_look_is_on_the_
     assert_eq!(hall.window.client.clone().get_record(nothing).await.unwrap_err().code(), Code::InvalidArgument);
     let mut hub = hall.hub;
     hub.stop().await;
+}
+
+/// The window's look is denied in these words, and stands on the ledger as it was asked.
+async fn denied_as(hall: &Hall, what: &str, look: v1::Look) -> String {
+    let status = refused(hall.get(look.clone()).await, Reason::Denied);
+    assert!(fields_named(&status).is_empty(), "{what}: no field says what is wrong");
+    let entry = hall.on_the_ledger(&look.request_id).await;
+    assert_eq!(
+        (entry.kind.as_str(), entry.given.len(), entry.record_type.as_str()),
+        ("look_denied", 0, LICENCE),
+        "{what}"
+    );
+    assert_eq!(entry.purpose, look.purpose.trim(), "{what}");
+    status.message().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_37_a_purpose_is_given_is_the_grants_own_and_has_its_days() {
+    const DAY_MS: i64 = 86_400_000;
+    let hall = Hall::open(TestHub::start().await).await;
+    hall.hub.window("hall-2").await;
+    let day = |days: i64| {
+        let at = weft_hub::clock::Clock::now(hall.hub.clock.as_ref()) + days * DAY_MS;
+        weft_hub::query::answering::local_date(at).to_string()
+    };
+    let of_hall_2 = "核验承租人证照";
+    let mine = v1::GrantInfo {
+        exact_purpose: true,
+        valid_from: day(1),
+        valid_until: day(3),
+        ..grant("hall-1", LICENCE, CODE, &["uscc", "name"])
+    };
+    let purpose = mine.purpose.clone();
+    let id = hall.hub.grant(mine.clone()).await;
+    hall.hub
+        .grant(v1::GrantInfo {
+            exact_purpose: true,
+            purpose: of_hall_2.into(),
+            ..grant("hall-2", LICENCE, CODE, &["uscc"])
+        })
+        .await;
+    let for_purpose = |purpose: &str| v1::Look { purpose: purpose.into(), ..hall.look() };
+
+    let not_yet = denied_as(&hall, "before its first day", for_purpose(&purpose)).await;
+    hall.hub.clock.shift_to(DAY_MS);
+    assert_eq!(hall.get(for_purpose(&purpose)).await.unwrap().answering(), Answering::Satisfied, "its first day");
+    for (what, wrong) in [
+        ("no purpose", ""),
+        ("blanks for a purpose", "  \u{3000}"),
+        ("a purpose that nobody registered", "核验申请人证照"),
+        ("the beginning of its purpose", &purpose[..purpose.len() - 3]),
+        ("another window's purpose", of_hall_2),
+    ] {
+        assert_eq!(denied_as(&hall, what, for_purpose(wrong)).await, not_yet, "{what}: equal words");
+    }
+    hall.hub.decide(OPERATOR_NAMES[1], &id, "suspended").await.unwrap();
+    assert_eq!(denied_as(&hall, "suspended", for_purpose(&purpose)).await, not_yet);
+    hall.hub.decide(OPERATOR_NAMES[1], &id, "active").await.unwrap();
+    hall.hub.clock.shift_to(3 * DAY_MS);
+    assert_eq!(hall.get(for_purpose(&purpose)).await.unwrap().answering(), Answering::Satisfied, "its last day");
+    hall.hub.clock.shift_to(4 * DAY_MS);
+    assert_eq!(denied_as(&hall, "after its last day", for_purpose(&purpose)).await, not_yet);
+    what_is_over_stays_over(&hall, &id, mine, (day(9), day(8))).await;
+    let mut hub = hall.hub;
+    hub.stop().await;
+}
+
+/// A grant that is over stands in nobody's way, and comes to life no more.
+async fn what_is_over_stays_over(hall: &Hall, id: &str, mine: v1::GrantInfo, (late, early): (String, String)) {
+    hall.hub.decide(OPERATOR_NAMES[1], id, "suspended").await.unwrap();
+    refused(hall.hub.decide(OPERATOR_NAMES[1], id, "active").await, Reason::WrongState);
+    let always = v1::GrantInfo { valid_from: String::new(), valid_until: String::new(), ..mine.clone() };
+    let mut operator = hall.hub.operator(OPERATOR_NAMES[0]).await;
+    for (field, wrong) in [
+        ("grant.valid_until", v1::GrantInfo { valid_from: String::new(), ..mine }),
+        ("grant.valid_until", v1::GrantInfo { valid_from: late, valid_until: early, ..always.clone() }),
+        ("grant.valid_from", v1::GrantInfo { valid_from: "2026-02-30".into(), ..always.clone() }),
+    ] {
+        let asked = operator.request_grant(v1::RequestGrantRequest { grant: Some(wrong) }).await;
+        assert_eq!(fields_named(&refused(asked, Reason::BadRequest)), [field]);
+    }
+    let look = v1::Look { purpose: always.purpose.clone(), ..hall.look() };
+    hall.hub.grant(always).await;
+    assert_eq!(hall.get(look).await.unwrap().answering(), Answering::Satisfied, "a new grant");
 }
 
 fn fields_of(presentation: &str) -> BTreeSet<String> {
@@ -336,6 +418,7 @@ async fn row_39_who_enumerates_learns_nothing() {
     for number in ["JY13703229900026", "JY13703229900034", "JY13703229900042", "%", "' OR 1=1 --", ""] {
         assert_eq!(by_number(number, by_stranger()).await, there, "{number}");
     }
+    assert!(hall.hub.alarms().await.is_empty(), "a handful in vain is a clerk's day");
     // Without naming a holder there is no look, unless the grant says so.
     refused(hall.get(look(ITEM, None)).await, Reason::Denied);
     let mut hub = hall.hub;
@@ -372,6 +455,125 @@ async fn row_39_a_windows_flood_is_its_own_trouble() {
         let answer = other.get(&hall.licence.record_id, hall.look()).await.expect("another's flood is not ours");
         assert_eq!(answer.answering(), Answering::Satisfied);
     }
+    let mut hub = hall.hub;
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_39_two_windows_of_a_hall_have_one_quota() {
+    let hub = TestHub::start_with(|config| {
+        (config.limits.hall_looks_per_second, config.limits.hall_looks_burst) = (5, 10);
+    })
+    .await;
+    let hall = Hall::open(hub).await;
+    let other = hall.hub.window("hall-2").await;
+    for window in ["hall-1", "hall-2"] {
+        hall.hub.grant(grant(window, LICENCE, CODE, &["uscc"])).await;
+    }
+    let mut answered = [0_u64; 2];
+    let mut words = BTreeSet::new();
+    let begun = tokio::time::Instant::now();
+    for turn in 0..100 {
+        let window = if turn % 2 == 0 { &hall.window } else { &other };
+        match window.get(&hall.licence.record_id, hall.look()).await {
+            Ok(_) => answered[turn % 2] += 1,
+            Err(status) => {
+                let status = refused(Err::<(), _>(status), Reason::RateLimited);
+                assert!(
+                    status.get_details_retry_info().and_then(|info| info.retry_delay).is_some(),
+                    "when to try again"
+                );
+                words.insert(status.message().to_owned());
+            }
+        }
+    }
+    let most = 10 + 5 * (begun.elapsed().as_secs() + 1);
+    assert!(answered.iter().sum::<u64>() <= most, "{answered:?}: both together have at most {most}");
+    assert!(words.len() == 1 && words.iter().all(|one| one.contains("hall is 5 looks a second")), "{words:?}");
+    let mut hub = hall.hub;
+    hub.stop().await;
+}
+
+/// The alarms of one name, oldest first.
+async fn alarms_named(hub: &TestHub, name: &str) -> Vec<String> {
+    let mut alarms = hub.alarms().await;
+    alarms.retain(|alarm| alarm.alarm == name);
+    alarms.reverse();
+    alarms.into_iter().map(|alarm| alarm.detail).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_39_ten_times_the_quota_is_an_alarm_once() {
+    let hub = TestHub::start_with(|config| {
+        (config.limits.looks_per_second, config.limits.looks_burst) = (1, 1);
+        config.limits.watch_interval_ms = 10_000;
+    })
+    .await;
+    let hall = Hall::open(hub).await;
+    hall.hub.grant(grant("hall-1", LICENCE, CODE, &["uscc"])).await;
+    // The clock may step from one interval into the next in the middle: then it begins to count anew.
+    let begun = tokio::time::Instant::now();
+    let alarms = eventually(PATIENCE, || async {
+        for _ in 0..150 {
+            let _ = hall.get(hall.look()).await;
+        }
+        let alarms = alarms_named(&hall.hub, "quota_exceeded").await;
+        if alarms.is_empty() { Err("no alarm".to_owned()) } else { Ok(alarms) }
+    })
+    .await;
+    let intervals = usize::try_from(begun.elapsed().as_secs() / 10 + 2).unwrap();
+    assert!(alarms.len() <= intervals, "once an interval: {alarms:?}");
+    assert!(alarms.iter().all(|detail| detail.starts_with("window/hall-1: ")), "{alarms:?}");
+    // Its hall has a quota of its own, which it did not exceed.
+    let mut hub = hall.hub;
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_39_who_asks_much_in_vain_is_an_alarm_once() {
+    const SPAN_MS: u64 = 1_000_000_000;
+    let hub = TestHub::start_with(|config| {
+        config.limits.watch_interval_ms = SPAN_MS;
+        config.limits.looks_in_vain = 20;
+    })
+    .await;
+    let hall = Hall::open(hub).await;
+    hall.hub.grant(grant("hall-1", LICENCE, CODE, &["uscc"])).await;
+    let stranger = hall.hub.window("hall-2").await;
+    let nth = |at: usize| {
+        let letters = b"abcdefghijklmnopqrstuvwxyz234567";
+        let last = [letters[at / 32], letters[at % 32]].map(char::from);
+        format!("{LICENCE}.{CODE}.{}{}{}", "a".repeat(23), last[0], last[1]) + "a"
+    };
+    // The same thing asked again, and what is found, is no harvest.
+    for _ in 0..40 {
+        assert_eq!(hall.window.get(&nth(0), hall.look()).await.unwrap().answering(), Answering::Missing);
+        assert_eq!(hall.get(hall.look()).await.unwrap().answering(), Answering::Satisfied);
+    }
+    assert!(alarms_named(&hall.hub, "enumeration").await.is_empty());
+    for at in 0..60 {
+        assert_eq!(hall.window.get(&nth(at), hall.look()).await.unwrap().answering(), Answering::Missing);
+    }
+    let told = |number: usize| {
+        let hall = &hall;
+        eventually(PATIENCE, move || async move {
+            let alarms = alarms_named(&hall.hub, "enumeration").await;
+            if alarms.len() == number { Ok(alarms) } else { Err(format!("{number} are awaited: {alarms:?}")) }
+        })
+    };
+    let alarms = told(1).await;
+    assert!(alarms[0].starts_with("window/hall-1: ") && !alarms[0].contains(&hall.holder), "{alarms:?}");
+    // Denied ones count too, of each window its own.
+    for at in 0..30 {
+        refused(stranger.get(&nth(at), hall.look()).await, Reason::Denied);
+    }
+    assert!(told(2).await[1].starts_with("window/hall-2: "));
+    // The next span of time has its own.
+    hall.hub.clock.shift_to(i64::try_from(SPAN_MS).unwrap());
+    for at in 0..30 {
+        hall.window.get(&nth(at), hall.look()).await.unwrap();
+    }
+    told(3).await;
     let mut hub = hall.hub;
     hub.stop().await;
 }
@@ -471,6 +673,45 @@ async fn pages(hall: &Hall) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn row_32_a_request_id_is_for_one_question() {
+    let hall = Hall::open(TestHub::start().await).await;
+    hall.hub.grant(v1::GrantInfo { by_record: true, ..grant("hall-1", LICENCE, CODE, &["uscc", "name"]) }).await;
+    let second = hall.department.seal(&Example::business_licence(3201), 1, Event::Issue, Status::Valid);
+    assert_eq!(hall.department.publish(std::slice::from_ref(&second)).await.outcome(&second), OutcomeKind::Indexed);
+    let by_uscc = async |value: &str, look: &v1::Look| {
+        let identifier =
+            v1::LookUpIdentifier { record_type: LICENCE.into(), field: "uscc".into(), value: value.into() };
+        let by = Some(v1::get_record_request::By::Identifier(identifier));
+        let request = v1::GetRecordRequest { look: Some(look.clone()), by };
+        Ok::<_, Refused>(hall.window.client.clone().get_record(request).await?.into_inner().answer.unwrap())
+    };
+    let other = Example::business_licence(3201).holders[0].value.clone();
+    let (first, by_id) = (look(ITEM, None), look(ITEM, None));
+    assert_eq!(by_uscc(&hall.holder, &first).await.unwrap().record_id, hall.licence.record_id);
+    hall.get(by_id.clone()).await.unwrap();
+    eventually(PATIENCE, || async {
+        let entries = hall.hub.status(false).await.ledger_entries;
+        let written = u64::try_from(ledger(&hall.hub).await.len()).unwrap();
+        if entries == written { Ok(()) } else { Err(format!("{entries} of {written} looks are indexed")) }
+    })
+    .await;
+    // The same again is the same, however the number is written.
+    for same in [hall.holder.clone(), hall.holder.to_lowercase()] {
+        assert_eq!(by_uscc(&same, &first).await.unwrap().record_id, hall.licence.record_id);
+    }
+    let status = refused(by_uscc(&other, &first).await, Reason::BadRequest);
+    assert_eq!(fields_named(&status), ["look.request_id"]);
+    assert!(!format!("{status:?}").contains(&other));
+    refused(hall.get(first.clone()).await, Reason::BadRequest);
+    let status = refused(hall.window.get(&second.record_id, by_id.clone()).await, Reason::BadRequest);
+    assert_eq!(fields_named(&status), ["look.request_id"]);
+    assert_eq!(hall.get(by_id).await.unwrap().record_id, hall.licence.record_id);
+    assert_eq!(by_uscc(&other, &look(ITEM, None)).await.unwrap().record_id, second.record_id, "a new request id");
+    let mut hub = hall.hub;
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn row_41_anothers_page_token_and_anothers_outcome() {
     let hall = Hall::open(TestHub::start().await).await;
     let other = hall.hub.window("hall-2").await;
@@ -499,6 +740,35 @@ async fn row_41_anothers_page_token_and_anothers_outcome() {
     assert_eq!(own.len(), 1);
     assert!(civil.client.clone().outcome_of(request()).await.unwrap().into_inner().outcomes.is_empty());
     let mut hub = hall.hub;
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_41_what_was_refused_is_told_to_its_sender_alone() {
+    let hub = TestHub::start().await;
+    let department = hub.department(CODE, &[LICENCE]).await;
+    let civil = hub.department("civil-affairs", &["marriage-certificate"]).await;
+    // Of neither can a record be read, or not of the sender's department: what counts is who sent it.
+    let unreadable = b"no token at all".to_vec();
+    let of_another =
+        department.seal(&Example::business_licence(4101), 1, Event::Issue, Status::Valid).token.into_bytes();
+    let ids = [&unreadable, &of_another].map(|bytes| weft_hub::decode::sha256(bytes).to_vec());
+    let heard = civil.publish_bytes(vec![unreadable, of_another]).await;
+    assert!(heard.outcomes.is_empty(), "both are refused at the door: {:?}", heard.outcomes);
+    let outcomes = async |department: &TestDepartment, ids: Vec<Vec<u8>>| {
+        let request = v1::OutcomeOfRequest { submission_ids: ids };
+        department.client.clone().outcome_of(request).await.unwrap().into_inner()
+    };
+    let own = eventually(PATIENCE, || async {
+        let own = outcomes(&civil, ids.to_vec()).await.outcomes;
+        if own.len() == 2 { Ok(own) } else { Err(format!("{own:?}")) }
+    })
+    .await;
+    assert!(own.iter().all(|one| one.kind() == OutcomeKind::Quarantined), "{own:?}");
+    // To another department they are as unknown as what nobody sent.
+    let nobodys = outcomes(&department, vec![vec![7; 32], vec![9; 32]]).await;
+    assert_eq!(outcomes(&department, ids.to_vec()).await, nobodys);
+    let mut hub = hub;
     hub.stop().await;
 }
 
@@ -563,6 +833,80 @@ impl Log for Faulty {
 
     async fn end(&self, partition: &Partition) -> Result<u64, Error> {
         self.log.end(partition).await
+    }
+}
+
+/// Changes the key directory's one file as somebody would who can write it.
+fn tampered(hub: &TestHub, change: impl FnOnce(&mut serde_json::Value)) {
+    let path = hub.config.keys_dir.join(weft_hub::keys::KEYRING);
+    let mut ring: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    change(&mut ring);
+    weft_hub::keys::write_private(&path, &serde_json::to_vec(&ring).unwrap()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_42_without_the_key_that_signs_nothing_is_answered() {
+    let hall = Hall::open(TestHub::start().await).await;
+    hall.hub.grant(grant("hall-1", LICENCE, CODE, &["uscc", "name"])).await;
+    assert_eq!(hall.get(hall.look()).await.unwrap().answering(), Answering::Satisfied);
+    let path = hall.hub.config.keys_dir.join(weft_hub::keys::KEYRING);
+    let whole = std::fs::read(&path).unwrap();
+    let stranger = hall.hub.window("hall-2").await;
+    let put_back = || weft_hub::keys::write_private(&path, &whole).unwrap();
+    let kinds: [(&str, &dyn Fn()); 4] = [
+        ("taken out", &|| tampered(&hall.hub, |ring| ring["signing"] = serde_json::json!({}))),
+        ("cannot be used", &|| tampered(&hall.hub, |ring| ring["signing"]["signing/1"] = "AAAA".into())),
+        ("half written", &|| std::fs::write(&path, &whole[..whole.len() / 2]).unwrap()),
+        ("the whole file is gone", &|| std::fs::remove_file(&path).unwrap()),
+    ];
+    for (number, (what, take_away)) in kinds.into_iter().enumerate() {
+        let entries = ledger(&hall.hub).await.len();
+        take_away();
+        let status = eventually(PATIENCE, || async {
+            match hall.window.get(&hall.licence.record_id, look("no-such-item", None)).await {
+                Err(status) if reason_of(&status) == Some(Reason::SigningUnavailable) => Ok(status),
+                other => Err(format!("{what}: {other:?}")),
+            }
+        })
+        .await;
+        assert!(status.get_details_retry_info().is_some(), "{what}: when to try again");
+        let status = refused(hall.get(hall.look()).await, Reason::SigningUnavailable);
+        let told = format!("{status:?}");
+        assert!(!told.contains(&hall.holder) && !told.contains(&hall.licence.record_id), "{told}");
+        let listed = hall.list(&hall.window, hall.look(), FOOD, (0, "")).await;
+        refused(listed, Reason::SigningUnavailable);
+        // Neither is a denial said, and publishing goes on.
+        refused(stranger.get(&hall.licence.record_id, hall.look()).await, Reason::SigningUnavailable);
+        let sealed = hall.department.seal(
+            &Example::business_licence(4210 + u32::try_from(number).unwrap()),
+            1,
+            Event::Issue,
+            Status::Valid,
+        );
+        assert_eq!(hall.department.publish(std::slice::from_ref(&sealed)).await.outcome(&sealed), OutcomeKind::Indexed);
+        put_back();
+        eventually(PATIENCE, || hall.get(hall.look())).await;
+        let looks = ledger(&hall.hub).await;
+        let since: Vec<_> = looks[entries..].iter().filter(|one| one.service_item == ITEM).collect();
+        assert_eq!(since.len(), 1, "{what}: of what was not answered nothing stands on the ledger");
+    }
+    let alarms = alarms_named(&hall.hub, "signing_unavailable").await;
+    assert!(alarms.iter().any(|detail| detail.contains("signing/1 is missing")), "{alarms:?}");
+
+    does_not_start_without_the_key(hall.hub).await;
+}
+
+/// A hub that lacks it at its start does not start, and says which key and what to do.
+async fn does_not_start_without_the_key(mut hub: TestHub) {
+    let (config, _folder) = (hub.config.clone(), hub.folder.clone());
+    hub.stop().await;
+    tampered(&hub, |ring| ring["signing"] = serde_json::json!({}));
+    drop(hub);
+    let stores = weft_tests::hub::reopen(&config).await;
+    let mut refusing = TestHub::run(config, stores, None).await;
+    let error = refusing.ended().await.expect_err("it does not start").to_string();
+    for said in ["signing/1", "is missing", "restore-keys"] {
+        assert!(error.contains(said), "{error}");
     }
 }
 

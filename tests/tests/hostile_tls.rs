@@ -1,12 +1,12 @@
-//! Hostile inputs, rows 1 to 4 and 6: who is let in to the API listener, and who is not.
+//! Hostile inputs, rows 1 to 6: who is let in to the API listener, and who is not.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    SanType, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber, date_time_ymd,
 };
 use rustls::pki_types::ServerName;
 use tokio::{
@@ -22,12 +22,16 @@ use weft_hub::{config::ClientCa, keys::Keys};
 use weft_proto::{
     Reason,
     reason::reason_of,
-    v1::{self, OutcomeKind, operator_client::OperatorClient, publishing_client::PublishingClient},
+    v1::{
+        self, OutcomeKind, operator_client::OperatorClient, publishing_client::PublishingClient,
+        query_client::QueryClient, renewal_client::RenewalClient,
+    },
 };
 use weft_record::status::{Event, Status};
 use weft_tests::{
     client::{Credentials, connect, tls},
     department::{Example, TestDepartment},
+    eventually,
     hub::{OPERATOR_NAMES, TestHub},
     window::{ITEM, look},
 };
@@ -35,6 +39,7 @@ use weft_tests::{
 const TYPE: &str = "business-licence";
 /// One second is what is asked for; a slow machine that builds beside the test gets more. What hangs takes longer still.
 const PROMPT: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 const CUT_OFF: Duration = Duration::from_secs(10);
 const TLS13: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS13];
 const TLS12: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS12];
@@ -235,30 +240,332 @@ async fn row_3_nobody_is_known_by_part_of_a_name() {
     hub.stop().await;
 }
 
+/// Another authority, with its files as a hub's configuration names them.
+struct Theirs {
+    authority: Authority,
+    folder: tempfile::TempDir,
+}
+
+impl Theirs {
+    fn new() -> Self {
+        let (pem, authority) = other_authority();
+        let folder = weft_tests::folder::scratch("authority");
+        std::fs::write(folder.path().join("ca.pem"), pem).unwrap();
+        let theirs = Self { authority, folder };
+        theirs.publish(&theirs.list(&[], 2080));
+        theirs
+    }
+
+    fn configured(&self, prefixes: &[&str]) -> ClientCa {
+        ClientCa {
+            name: "city".into(),
+            file: self.folder.path().join("ca.pem"),
+            crl_file: self.folder.path().join("crl.pem"),
+            prefixes: prefixes.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    /// A revocation list of these serial numbers, good until the first day of a year.
+    fn list(&self, revoked: &[&str], until: i32) -> String {
+        revocation_list(&self.authority, revoked, until)
+    }
+
+    /// Puts a list in place as the operator's page says: written beside it, then renamed.
+    fn publish(&self, list: &str) {
+        let beside = self.folder.path().join("crl.new");
+        std::fs::write(&beside, list).unwrap();
+        std::fs::rename(beside, self.folder.path().join("crl.pem")).unwrap();
+    }
+
+    /// A certificate of theirs for an identity's path.
+    fn certificate(&self, hub: &TestHub, path: &str, serial: &str) -> Credentials {
+        let names = vec![uri(&format!("spiffe://weft.test/{path}"))];
+        Forged { serial: serial.into(), ..Forged::operator(hub) }.named(names).sign(&self.authority)
+    }
+}
+
+fn revocation_list(authority: &Authority, revoked: &[&str], until: i32) -> String {
+    let one = |serial: &&str| RevokedCertParams {
+        serial_number: SerialNumber::from_slice(&hex::decode(serial).unwrap()),
+        revocation_time: date_time_ymd(2026, 1, 1),
+        reason_code: None,
+        invalidity_date: None,
+    };
+    let params = CertificateRevocationListParams {
+        this_update: date_time_ymd(2020, 1, 1),
+        next_update: date_time_ymd(until, 1, 1),
+        crl_number: SerialNumber::from(1_u64),
+        issuing_distribution_point: None,
+        revoked_certs: revoked.iter().map(one).collect(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    params.signed_by(authority).unwrap().pem().unwrap()
+}
+
+async fn admit(hub: &TestHub, identity: &str, authority: &str) -> Result<v1::Change, tonic::Status> {
+    let request = v1::AdmitIdentityRequest {
+        identity: identity.into(),
+        authority: authority.into(),
+        why: "the city's hall".into(),
+    };
+    Ok(hub.operator(OPERATOR_NAMES[0]).await.admit_identity(request).await?.into_inner())
+}
+
+async fn register_window(hub: &TestHub, name: &str) {
+    let request =
+        v1::RegisterWindowRequest { window: name.into(), name_zh: "市级窗口".into(), hall: String::new() };
+    hub.operator(OPERATOR_NAMES[0]).await.register_window(request).await.expect("it is registered");
+}
+
+async fn queries(hub: &TestHub, credentials: &Credentials) -> QueryClient<tonic::transport::Channel> {
+    QueryClient::new(connect(hub.api, &hub.ca(), Some(credentials)).await.expect("the chain itself is good"))
+}
+
+/// Whether a look of this connection is let through to the grants: nobody has one.
+async fn admitted(client: &QueryClient<tonic::transport::Channel>) -> Option<Reason> {
+    let by = Some(v1::get_record_request::By::RecordId(format!("{TYPE}.market-regulation.{}", "a".repeat(26))));
+    let request = v1::GetRecordRequest { look: Some(look(ITEM, None)), by };
+    reason_of(&client.clone().get_record(request).await.unwrap_err())
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn row_4_another_authority_mints_no_names_beyond_its_own() {
-    let (pem, theirs) = other_authority();
-    let scratch = weft_tests::folder::scratch("authority");
-    let file = scratch.path().join("theirs.pem");
-    std::fs::write(&file, pem).unwrap();
-    let mut hub = TestHub::start_with(|config| {
-        config.tls.client_ca.push(ClientCa { file, prefixes: vec!["window/city-".into()] });
-    })
-    .await;
+async fn row_4_another_authority_speaks_for_whom_an_operator_admitted_and_for_nobody_else() {
+    let theirs = Theirs::new();
+    let configured = theirs.configured(&["window/city-"]);
+    let mut hub = TestHub::start_with(|config| config.tls.client_ca.push(configured)).await;
     let department = hub.department("market-regulation", &[TYPE]).await;
 
     // Theirs is trusted for a handshake, but speaks for nobody else, not even with a serial that is in force.
     for name in ["operator/wang", "window/hall-1", "window/city", "department/market-regulation/adapter/main"] {
-        let forged = Forged::operator(&hub).named(vec![uri(&format!("spiffe://weft.test/{name}"))]);
-        assert_eq!(refused_as(&hub, &forged.sign(&theirs)).await, Some(Reason::NoIdentity), "{name}");
+        let forged = theirs.certificate(&hub, name, &Forged::operator(&hub).serial);
+        assert_eq!(refused_as(&hub, &forged).await, Some(Reason::NoIdentity), "{name}");
     }
-    // What it may name still needs the registry's word: who has it of a certificate, and that it was not revoked, is
-    // said there alone, so that there is no list of theirs that could be missing or out of date.
-    let own = Forged::operator(&hub).named(vec![uri("spiffe://weft.test/window/city-1")]);
-    assert_eq!(refused_as(&hub, &own.sign(&theirs)).await, Some(Reason::IdentityRevoked));
+    // What it may name still needs the registry's word.
+    let (first, second) = ("01".repeat(16), "a2".repeat(16));
+    let credentials = theirs.certificate(&hub, "window/city-1", &first);
+    assert_eq!(refused_as(&hub, &credentials).await, Some(Reason::IdentityRevoked));
+    for (identity, authority, reason) in [
+        ("window/city-1", "town", Reason::BadRequest),
+        ("window/city-1", "", Reason::BadRequest),
+        ("window/hall-1", "city", Reason::BadRequest),
+        ("operator/zhao", "city", Reason::BadRequest),
+        ("window/city-1", "city", Reason::NotFound),
+    ] {
+        let status = admit(&hub, identity, authority).await.unwrap_err();
+        assert_eq!(reason_of(&status), Some(reason), "{identity} through {authority}: {status}");
+    }
+    register_window(&hub, "city-1").await;
+    let change = admit(&hub, "window/city-1", "city").await.unwrap();
+    assert_eq!((change.entity.as_str(), change.revision), ("identity/window/city-1", 1));
+    assert_eq!(reason_of(&admit(&hub, "window/city-1", "city").await.unwrap_err()), Some(Reason::AlreadyExists));
+    let open = queries(&hub, &credentials).await;
+    let other = queries(&hub, &theirs.certificate(&hub, "window/city-1", &second)).await;
+    assert_eq!((admitted(&open).await, admitted(&other).await), (Some(Reason::Denied), Some(Reason::Denied)));
+    one_authority_speaks_for_an_identity(&hub, &theirs, &first).await;
+
+    // The registry's word is first: one certificate, then the identity, at the next request of what is open.
+    let taken_back =
+        |serial: String| v1::RevokeIdentityRequest { identity: "window/city-1".into(), why: "lost".into(), serial };
+    let mut operator = hub.operator(OPERATOR_NAMES[0]).await;
+    operator.revoke_identity(taken_back(first.to_uppercase())).await.unwrap();
+    assert_eq!((admitted(&open).await, admitted(&other).await), (Some(Reason::IdentityRevoked), Some(Reason::Denied)));
+    assert_eq!(refused_as(&hub, &credentials).await, Some(Reason::IdentityRevoked));
+    operator.revoke_identity(taken_back(String::new())).await.unwrap();
+    assert_eq!(admitted(&other).await, Some(Reason::IdentityRevoked));
+    // Who is admitted again comes back, but not with the certificate that was taken back.
+    admit(&hub, "window/city-1", "city").await.unwrap();
+    assert_eq!((admitted(&open).await, admitted(&other).await), (Some(Reason::IdentityRevoked), Some(Reason::Denied)));
 
     still_serves(&department, 103).await;
     hub.stop().await;
+}
+
+/// Of the hub's own authority and theirs, each for its own.
+async fn one_authority_speaks_for_an_identity(hub: &TestHub, theirs: &Theirs, serial: &str) {
+    // The hub's own authority does not speak for one of theirs any more, nor renew its certificates.
+    let names = vec![uri("spiffe://weft.test/window/city-1")];
+    let of_the_hub = Forged { serial: serial.into(), ..Forged::operator(hub) }.named(names).sign(&hubs_authority(hub));
+    assert_eq!(refused_as(hub, &of_the_hub).await, Some(Reason::IdentityRevoked));
+    let credentials = theirs.certificate(hub, "window/city-1", serial);
+    let channel = connect(hub.api, &hub.ca(), Some(&credentials)).await.unwrap();
+    let csr = CertificateParams::default().serialize_request(&KeyPair::generate().unwrap()).unwrap().der().to_vec();
+    let renewed = RenewalClient::new(channel).renew(v1::RenewRequest { csr }).await.unwrap_err();
+    assert_eq!(reason_of(&renewed), Some(Reason::WrongState));
+    // Nor does theirs for one whom the hub's own has certified, with that certificate's number.
+    let own = hub.window("city-2").await;
+    let serial = weft_hub::identity::presented(&der_of(&own.credentials.certificate), "weft.test").unwrap().serial;
+    let stolen = theirs.certificate(hub, "window/city-2", &serial);
+    assert_eq!(refused_as(hub, &stolen).await, Some(Reason::IdentityRevoked));
+    assert_eq!(reason_of(&admit(hub, "window/city-2", "city").await.unwrap_err()), Some(Reason::WrongState));
+    assert_eq!(admitted(&own.client).await, Some(Reason::Denied));
+}
+
+fn der_of(pem: &str) -> Vec<u8> {
+    use rustls::pki_types::{CertificateDer, pem::PemObject};
+    CertificateDer::from_pem_slice(pem.as_bytes()).unwrap().to_vec()
+}
+
+/// A hub that knows one window by another authority's certificate.
+struct City {
+    hub: TestHub,
+    ca: String,
+    theirs: Theirs,
+    credentials: Credentials,
+}
+
+/// The number of its certificate.
+const CITY_SERIAL: &str = "01010101010101010101010101010101";
+
+impl City {
+    async fn open() -> Self {
+        let theirs = Theirs::new();
+        let configured = theirs.configured(&["window/city-"]);
+        let hub = TestHub::start_with(|config| config.tls.client_ca.push(configured)).await;
+        register_window(&hub, "city-1").await;
+        admit(&hub, "window/city-1", "city").await.unwrap();
+        let credentials = theirs.certificate(&hub, "window/city-1", CITY_SERIAL);
+        Self { ca: hub.ca(), hub, theirs, credentials }
+    }
+
+    async fn attempt(&self) -> Result<rustls::HandshakeKind, String> {
+        is_let_in(self.hub.api, tls(&self.ca, Some(&self.credentials), TLS13)).await
+    }
+
+    async fn let_in(&self) {
+        eventually(PATIENCE, || self.attempt()).await;
+    }
+
+    async fn kept_out(&self, what: &str) {
+        eventually(PATIENCE, || async {
+            match self.attempt().await {
+                Ok(_) => Err(format!("{what}: still let in")),
+                Err(_) => Ok(()),
+            }
+        })
+        .await;
+    }
+
+    async fn alarms(&self, alarm: &str, said: &str) -> usize {
+        self.hub.alarms().await.iter().filter(|one| one.alarm == alarm && one.detail.contains(said)).count()
+    }
+
+    fn good(&self) -> String {
+        self.theirs.list(&[], 2080)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_4_without_a_good_revocation_list_nobody_comes_in_by_its_authority() {
+    let city = City::open().await;
+    city.attempt().await.expect("a good list that does not name it");
+    for (what, list) in [
+        ("on the list", city.theirs.list(&[CITY_SERIAL], 2080)),
+        ("out of date", city.theirs.list(&[], 2021)),
+        ("of another issuer under its name", revocation_list(&other_authority().1, &[], 2080)),
+    ] {
+        let open = queries(&city.hub, &city.credentials).await;
+        assert_eq!(admitted(&open).await, Some(Reason::Denied), "{what}");
+        city.theirs.publish(&list);
+        city.kept_out(what).await;
+        // An open connection ends within 10 s.
+        eventually(CUT_OFF, || async {
+            match admitted(&open).await {
+                Some(Reason::IdentityRevoked) => Ok(()),
+                other => Err(format!("{what}: {other:?}")),
+            }
+        })
+        .await;
+        city.theirs.publish(&city.good());
+        city.let_in().await;
+    }
+    std::fs::remove_file(city.theirs.folder.path().join("crl.pem")).unwrap();
+    city.kept_out("missing").await;
+    city.theirs.publish(&city.good());
+    city.let_in().await;
+    for said in ["out of date", "another issuer", "missing"] {
+        eventually(PATIENCE, || async {
+            match city.alarms("revocation_list_unusable", said).await {
+                1 => Ok(()),
+                number => Err(format!("{number} alarms: {said}")),
+            }
+        })
+        .await;
+    }
+    let mut hub = city.hub;
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_5_files_are_replaced_under_500_open_streams_and_half_a_file_changes_nothing() {
+    let city = City::open().await;
+    let department = city.hub.department("market-regulation", &[TYPE]).await;
+    let mut streams = Vec::new();
+    for _ in 0..5 {
+        let channel = connect(city.hub.api, &city.ca, Some(&department.credentials)).await.unwrap();
+        let client = PublishingClient::new(channel);
+        for _ in 0..100 {
+            streams.push(idle_stream(&client, false).await);
+        }
+    }
+    let crl_file = city.theirs.folder.path().join("crl.pem");
+    // Who was kept out still is.
+    city.theirs.publish(&city.theirs.list(&[CITY_SERIAL], 2080));
+    city.kept_out("on the list").await;
+    let good = city.good();
+    for half in ["", &good[..good.len() / 2], "no list at all"] {
+        std::fs::write(&crl_file, half).unwrap();
+        told_again(&city).await;
+        city.attempt().await.expect_err("the list before named it");
+    }
+    // And who was let in.
+    city.theirs.publish(&good);
+    city.let_in().await;
+    std::fs::write(&crl_file, &good[..good.len() / 2]).unwrap();
+    std::fs::write(city.theirs.folder.path().join("ca.pem"), "-----BEGIN CERTIFICATE-----\nMIIB").unwrap();
+    told_again(&city).await;
+    city.attempt().await.expect("the list before did not name it");
+
+    for (at, (_, stream)) in streams.iter_mut().enumerate() {
+        assert!(timeout(Duration::from_millis(1), stream.message()).await.is_err(), "stream {at} was dropped");
+    }
+    still_serves(&department, 106).await;
+    let mut hub = city.hub;
+    hub.stop().await;
+}
+
+/// Waits until the hub has looked at a file that it cannot use: the same trouble is told once an hour, so the clock goes on by one.
+async fn told_again(city: &City) {
+    let told = city.alarms("tls_file_unusable", "crl.pem").await;
+    let now = weft_hub::clock::Clock::now(city.hub.clock.as_ref());
+    let ahead = now - weft_hub::clock::Clock::now(&weft_hub::clock::SystemClock);
+    city.hub.clock.shift_to(ahead + 3_600_000);
+    eventually(PATIENCE, || async {
+        let now = city.alarms("tls_file_unusable", "crl.pem").await;
+        if now > told { Ok(()) } else { Err("not told".to_owned()) }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_4_no_two_authorities_are_configured_for_the_same_names() {
+    let theirs = Theirs::new();
+    let named = |name: &str, prefixes: &[&str]| ClientCa { name: name.into(), ..theirs.configured(prefixes) };
+    for (what, configured) in [
+        ("a prefix of everything", vec![named("city", &[""])]),
+        ("no prefix", vec![named("city", &[])]),
+        ("a prefix across kinds", vec![named("city", &["w"])]),
+        ("no name", vec![named("", &["window/city-"])]),
+        ("one name twice", vec![named("city", &["window/city-"]), named("city", &["window/town-"])]),
+        ("one within the other", vec![named("city", &["window/city-"]), named("town", &["window/city-1"])]),
+        ("the same", vec![named("city", &["window/city-"]), named("town", &["window/town-", "window/city-"])]),
+    ] {
+        let mut hub = TestHub::start_with(|config| config.tls.client_ca = configured).await;
+        let error = hub.ended().await.expect_err(what).to_string();
+        assert!(error.contains("client_ca"), "{what}: {error}");
+    }
+    let file = "[[tls.client_ca]]\nname = 'city'\nfile = 'ca.pem'\nprefixes = ['window/city-']";
+    let error = weft_hub::config::Config::parse(file).expect_err("a list is mandatory").to_string();
+    assert!(error.contains("crl_file"), "{error}");
 }
 
 /// Opens a publish stream and sends nothing; with `half_closed` the sending side is closed, as it stands while an adapter
@@ -273,7 +580,8 @@ async fn idle_stream(
 }
 
 async fn revoke(hub: &TestHub, identity: &str) {
-    let request = v1::RevokeIdentityRequest { identity: identity.into(), why: "taken away".into() };
+    let request =
+        v1::RevokeIdentityRequest { identity: identity.into(), why: "taken away".into(), serial: String::new() };
     hub.operator(OPERATOR_NAMES[0]).await.revoke_identity(request).await.expect("it is revoked");
 }
 

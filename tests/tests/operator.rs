@@ -287,7 +287,8 @@ async fn what_is_asked_of_the_registry_is_checked_whole() {
     let status = wang.request_grant(v1::RequestGrantRequest { grant: Some(unknown) }).await.unwrap_err();
     assert_eq!(reason_of(&status), Some(Reason::BadRequest));
 
-    let itself = v1::RevokeIdentityRequest { identity: "operator/wang".into(), why: "试".into() };
+    let itself =
+        v1::RevokeIdentityRequest { identity: "operator/wang".into(), why: "试".into(), ..Default::default() };
     assert_eq!(reason_of(&wang.revoke_identity(itself).await.unwrap_err()), Some(Reason::FourEyes));
     let long = v1::CreateJoinTokenRequest { identity: "window/hall-1".into(), valid_seconds: 86_401 };
     assert_eq!(wang.create_join_token(long).await.unwrap_err().code(), Code::InvalidArgument);

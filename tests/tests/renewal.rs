@@ -46,7 +46,7 @@ async fn a_renewed_certificate_is_the_same_identity_under_a_new_key() {
 
     // Cut off, the identity is cut off under every certificate.
     let identity = format!("spiffe://weft.test/department/{DEPARTMENT}/adapter/main");
-    let revoke = v1::RevokeIdentityRequest { identity, why: "test".into() };
+    let revoke = v1::RevokeIdentityRequest { identity, why: "test".into(), ..Default::default() };
     hub.operator("wang").await.revoke_identity(revoke).await.unwrap();
     for credentials in [&credentials, &department.credentials] {
         let channel = connect(hub.api, &hub.ca(), Some(credentials)).await.unwrap();

@@ -46,6 +46,15 @@ pub(crate) struct RequestArgs {
     /// What for
     #[arg(long)]
     purpose: String,
+    /// A look must give exactly this purpose, not the clerk's own words
+    #[arg(long)]
+    exact_purpose: bool,
+    /// The first day it allows anything, YYYY-MM-DD; from its approval on where absent
+    #[arg(long, value_name = "DATE")]
+    valid_from: Option<jiff::civil::Date>,
+    /// The last day, included
+    #[arg(long, value_name = "DATE")]
+    valid_until: Option<jiff::civil::Date>,
     /// Allow looks by record identifier alone, without a holder
     #[arg(long)]
     by_record: bool,
@@ -87,6 +96,9 @@ impl RequestArgs {
             fields: self.fields,
             purpose: self.purpose,
             by_record: self.by_record,
+            exact_purpose: self.exact_purpose,
+            valid_from: self.valid_from.map(|day| day.to_string()).unwrap_or_default(),
+            valid_until: self.valid_until.map(|day| day.to_string()).unwrap_or_default(),
             ..GrantInfo::default()
         };
         let request = self.client.request(RequestGrantRequest { grant: Some(grant) });
@@ -111,7 +123,8 @@ async fn list(client: &ClientArgs) -> Result<Report, Failure> {
             "grant": grant.grant_id, "window": grant.window, "item": grant.service_item,
             "record_type": grant.record_type, "department": grant.department, "fields": grant.fields,
             "purpose": grant.purpose, "by_record": grant.by_record, "state": grant.state,
+            "exact_purpose": grant.exact_purpose, "valid_from": grant.valid_from, "valid_until": grant.valid_until,
         })
     });
-    Ok(Report::listing(&["grant", "window", "item", "record_type", "fields", "state"], rows.collect()))
+    Ok(Report::listing(&["grant", "window", "item", "record_type", "fields", "valid_until", "state"], rows.collect()))
 }

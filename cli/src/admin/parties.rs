@@ -3,8 +3,8 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 use weft_proto::v1::{
-    Coverage, CreateJoinTokenRequest, ListDepartmentsRequest, ListWindowsRequest, RegisterDepartmentRequest,
-    RegisterWindowRequest, RevokeIdentityRequest,
+    AdmitIdentityRequest, Coverage, CreateJoinTokenRequest, ListDepartmentsRequest, ListWindowsRequest,
+    RegisterDepartmentRequest, RegisterWindowRequest, RevokeIdentityRequest,
 };
 
 use super::{changed, moment, operator};
@@ -201,10 +201,26 @@ impl JoinTokenArgs {
 /// `weft admin identity`
 #[derive(Debug, Subcommand)]
 pub(crate) enum IdentityCommand {
-    /// Cut an identity off
+    /// Make an identity known whose certificates another authority gives
+    Admit {
+        /// The identity: its path or whole URI
+        identity: String,
+        /// The authority's name under `tls.client_ca`
+        #[arg(long, value_name = "NAME")]
+        authority: String,
+        /// Why
+        #[arg(long)]
+        why: String,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// Cut an identity off, or one certificate of it
     Revoke {
         /// The identity: its path or whole URI
         identity: String,
+        /// Only the certificate with this serial number, hex
+        #[arg(long, value_name = "HEX", default_value = "")]
+        serial: String,
         /// Why
         #[arg(long)]
         why: String,
@@ -215,9 +231,16 @@ pub(crate) enum IdentityCommand {
 
 impl IdentityCommand {
     pub(crate) async fn run(self) -> Result<Report, Failure> {
-        let Self::Revoke { identity, why, client } = self;
-        let request = client.request(RevokeIdentityRequest { identity, why });
-        Ok(changed(operator(&client).await?.revoke_identity(request).await?.get_ref()))
+        match self {
+            Self::Admit { identity, authority, why, client } => {
+                let request = client.request(AdmitIdentityRequest { identity, authority, why });
+                Ok(changed(operator(&client).await?.admit_identity(request).await?.get_ref()))
+            }
+            Self::Revoke { identity, serial, why, client } => {
+                let request = client.request(RevokeIdentityRequest { identity, why, serial });
+                Ok(changed(operator(&client).await?.revoke_identity(request).await?.get_ref()))
+            }
+        }
     }
 }
 

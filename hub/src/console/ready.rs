@@ -76,6 +76,7 @@ impl Console {
             Check::of("log", self.writable(Topic::Registry).await),
             Check::of("ledger", self.writable(Topic::Ledger).await),
             self.registry_check(),
+            self.signer_check(),
             Check::of("index", self.index_check().await),
             self.lag_check().await,
             self.certificate_check(),
@@ -116,6 +117,13 @@ impl Console {
             age => format!("the view was at the log's end {age} ms ago, at most {MAX_AGE_MS} are allowed"),
         };
         Check::new("registry", ok, detail)
+    }
+
+    fn signer_check(&self) -> Check {
+        match self.keys.signer() {
+            Ok(key) => Check::new("signing", true, format!("statements are signed with {}", key.kid())),
+            Err(refusal) => Check::new("signing", false, refusal.reason.en()),
+        }
     }
 
     async fn index_check(&self) -> Result<String, String> {

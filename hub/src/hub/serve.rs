@@ -1,7 +1,11 @@
 //! The listeners of one instance, and what is served on each.
 
-use std::sync::{Arc, atomic::AtomicI64};
+use std::{
+    sync::{Arc, atomic::AtomicI64},
+    time::Duration,
+};
 
+use arc_swap::ArcSwap;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -12,18 +16,18 @@ use weft_proto::v1::{
     renewal_server::RenewalServer,
 };
 
-use super::{Error, Listeners, Parts, read};
+use super::{Error, Listeners, Parts};
 use crate::{
+    alarms,
     catalogue_service::CatalogueService,
     config::Config,
     console::{self, Console},
     fleet::stream::{Attending, MAX_HEARTBEAT_BYTES},
-    identity::{tls, trust::Trust},
-    keys::Keys,
+    identity::tls,
     operator::OperatorService,
     server::{
-        self, Endpoint, MAX_MESSAGE_BYTES, auth::Authenticator, certificate::server_certificate, enrolment::Enrolling,
-        looking::Looking, publishing::Publishing,
+        self, Endpoint, MAX_MESSAGE_BYTES, auth::Authenticator, authorities::Authorities,
+        certificate::server_certificate, enrolment::Enrolling, looking::Looking, publishing::Publishing, quota::Quotas,
     },
 };
 
@@ -36,14 +40,13 @@ pub(super) fn serve(
     stop: &CancellationToken,
 ) -> Result<(), Error> {
     let certificate = server_certificate(config, &parts.keys, parts.clock.now())?;
-    let trust = Arc::new(trust(config, &parts.keys)?);
+    let (authorities, trusted) = Authorities::open(config, &parts.keys, &certificate, &parts.alarms, &parts.clock)?;
     let authenticator = Arc::new(Authenticator::new(
-        Arc::clone(&trust),
+        Arc::clone(&trusted.trust),
         Arc::clone(&parts.registry),
         Arc::clone(&parts.clock),
         config.trust_domain.clone(),
     ));
-    let tls_error = |error: tls::TlsError| Error::Tls(error.to_string());
     let enrolling = Enrolling::new(
         Arc::clone(&parts.registry),
         Arc::clone(&parts.keys),
@@ -53,13 +56,14 @@ pub(super) fn serve(
     let enrolment_address = enrolment_address(config, &listeners);
     let console = console(config, &parts, Arc::clone(&certificate.not_after));
     let api = Endpoint {
-        tls: Arc::new(tls::mutual(Arc::clone(&certificate.current), trust, config.tls.allow_tls12).map_err(tls_error)?),
+        tls: Arc::clone(&trusted.tls),
         routes: api_routes(config, &parts, &enrolling, &authenticator, enrolment_address),
         authenticator: Some(authenticator),
         metrics: Arc::clone(&parts.metrics),
     };
+    let server_only = tls::server_only(Arc::clone(&certificate.current), config.tls.allow_tls12);
     let enrolment = Endpoint {
-        tls: Arc::new(tls::server_only(Arc::clone(&certificate.current), config.tls.allow_tls12).map_err(tls_error)?),
+        tls: Arc::new(ArcSwap::from_pointee(server_only.map_err(|error| Error::Tls(error.to_string()))?)),
         routes: Routes::new(EnrolmentServer::new(enrolling).max_decoding_message_size(64 * 1024)),
         authenticator: None,
         metrics: Arc::clone(&parts.metrics),
@@ -67,13 +71,18 @@ pub(super) fn serve(
     tasks.spawn(server::serve(listeners.api, api, stop.clone()));
     tasks.spawn(server::serve(listeners.enrolment, enrolment, stop.clone()));
     tasks.spawn(console::serve(listeners.console, console, stop.clone()));
+    tasks.spawn(authorities.keep_current(trusted, stop.clone()));
     tasks.spawn(certificate.keep_current(
         config.clone(),
         Arc::clone(&parts.keys),
+        Arc::clone(&parts.alarms),
         Arc::clone(&parts.clock),
         stop.clone(),
     ));
     tasks.spawn(Arc::clone(&parts.ledger).mark_withheld(parts.withheld, stop.clone()));
+    let keys_dir = config.keys_dir.clone();
+    tasks.spawn(Arc::clone(&parts.keys).watch_signer(keys_dir, Arc::clone(&parts.alarms), stop.clone()));
+    tasks.spawn(alarms::keep(Arc::clone(&parts.stores.index), parts.raised, stop.clone()));
     Ok(())
 }
 
@@ -93,8 +102,19 @@ fn api_routes(
         Arc::clone(&parts.keys),
         Arc::clone(&parts.clock),
     );
-    let looking =
-        Looking::new(Arc::clone(&parts.query), Arc::clone(&parts.keys), &config.limits, Arc::clone(&parts.metrics));
+    let quotas = Quotas::new(
+        config.limits.clone(),
+        Arc::clone(&parts.registry),
+        Arc::clone(&parts.alarms),
+        Arc::clone(&parts.clock),
+    );
+    let looking = Looking::new(
+        Arc::clone(&parts.query),
+        Arc::clone(&parts.keys),
+        quotas,
+        Duration::from_millis(config.limits.look_deadline_ms),
+        Arc::clone(&parts.metrics),
+    );
     let operator = OperatorService {
         registry: Arc::clone(&parts.registry),
         log: Arc::clone(&parts.stores.log),
@@ -105,6 +125,7 @@ fn api_routes(
         clock: Arc::clone(&parts.clock),
         trust_domain: config.trust_domain.clone(),
         enrolment_address,
+        authorities: config.tls.client_ca.iter().map(|ca| (ca.name.clone(), ca.prefixes.clone())).collect(),
     };
     let attending = Attending::new(
         Arc::clone(&parts.fleet),
@@ -116,7 +137,7 @@ fn api_routes(
     let (_, health) = tonic_health::server::health_reporter();
     let routes = Routes::new(PublishingServer::new(publishing).max_decoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(QueryServer::new(looking).max_decoding_message_size(64 * 1024))
-        .add_service(OperatorServer::new(operator).max_decoding_message_size(256 * 1024))
+        .add_service(OperatorServer::new(operator).max_decoding_message_size(1024 * 1024))
         .add_service(
             CatalogueServer::new(CatalogueService::new(Arc::clone(&parts.registry)))
                 .max_decoding_message_size(64 * 1024),
@@ -158,12 +179,4 @@ fn enrolment_address(config: &Config, listeners: &Listeners) -> String {
     }
     let port = listeners.enrolment.local_addr().map_or(config.listen.enrolment.port(), |address| address.port());
     format!("https://{}:{port}", config.hub_name)
-}
-
-fn trust(config: &Config, keys: &Keys) -> Result<Trust, Error> {
-    let mut authorities = vec![(keys.ca.certificate_pem().to_owned(), vec![String::new()])];
-    for ca in &config.tls.client_ca {
-        authorities.push((read(&ca.file)?, ca.prefixes.clone()));
-    }
-    Trust::new(&authorities).map_err(|error| Error::Tls(error.to_string()))
 }

@@ -8,10 +8,13 @@ pub mod ca;
 pub mod tls;
 pub mod trust;
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
+use rustls::pki_types::CertificateDer;
 use weft_record::verify::Sender;
 use x509_parser::{extensions::GeneralName, prelude::FromDer};
+
+use crate::clock::Millis;
 
 /// Who a certificate speaks for. The text form is its path: `department/<code>/adapter/<name>`, `window/<name>`, `operator/<name>`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -81,6 +84,15 @@ pub fn is_name(text: &str) -> bool {
         && bytes.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-')
 }
 
+/// Whose certificates speak for an identity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Through {
+    /// The hub's own CA.
+    Hub,
+    /// Another one, by its name in the configuration.
+    Other(String),
+}
+
 /// Who is calling, as the listener found it: certificate verified, identity in force when the request began.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
@@ -88,6 +100,14 @@ pub struct Caller {
     pub identity: Identity,
     /// The serial of its certificate, lower-case hex.
     pub serial: String,
+    /// When the certificate ends.
+    pub not_after: Millis,
+    /// The CA that vouched for it.
+    pub through: Through,
+    /// The certificates that were shown, where another CA than the hub's own vouched: to be verified again when its lists change.
+    pub chain: Arc<[CertificateDer<'static>]>,
+    /// The [`trust::Trust::generation`] under which they were verified.
+    pub generation: u64,
 }
 
 /// What a certificate says, before anybody asked the registry.
@@ -97,6 +117,8 @@ pub struct Presented {
     pub identity: Identity,
     /// Its serial number, lower-case hex.
     pub serial: String,
+    /// When it ends.
+    pub not_after: Millis,
 }
 
 /// Why a certificate names nobody.
@@ -126,7 +148,8 @@ pub fn presented(certificate: &[u8], trust_domain: &str) -> Result<Presented, Id
         return Err(IdentityError::NotOneIdentity);
     };
     let identity = Identity::parse_uri(uri, trust_domain).ok_or(IdentityError::NotOneIdentity)?;
-    Ok(Presented { identity, serial: hex::encode(certificate.raw_serial()) })
+    let not_after = certificate.validity().not_after.timestamp().saturating_mul(1000);
+    Ok(Presented { identity, serial: hex::encode(certificate.raw_serial()), not_after })
 }
 
 #[cfg(test)]

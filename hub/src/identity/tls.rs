@@ -23,6 +23,12 @@ pub struct ServerCertificate {
 #[error("TLS material cannot be used: {0}")]
 pub struct TlsError(String);
 
+impl From<super::trust::TrustError> for TlsError {
+    fn from(error: super::trust::TrustError) -> Self {
+        tls_error(error)
+    }
+}
+
 impl ServerCertificate {
     /// From a certificate chain and its key, PEM.
     pub fn new(chain_pem: &str, key_pem: &str) -> Result<Self, TlsError> {

@@ -73,6 +73,7 @@ const CASES: &[Case] = cases![
     lists::heads_in_pages,
     lists::ledger_in_order,
     lists::quarantine_in_pages,
+    lists::refused_senders_and_alarms_of_no_entry,
     lists::quarantine_closes_in_either_order,
     lists::alarms_newest_first,
     lists::appends_with_their_envelopes,

@@ -237,6 +237,12 @@ pub trait Index: fmt::Debug + Send + Sync {
     /// How many open quarantine entries a sender (`department/adapter`) has.
     async fn quarantine_open(&self, sender: &str) -> Result<u64, Error>;
 
+    /// Of these submissions, those that were refused at the door, each with the department that sent it.
+    async fn refused_senders(&self, submissions: &[SubmissionId]) -> Result<Vec<(SubmissionId, String)>, Error>;
+
+    /// Inserts alarms that follow from no entry of the log; one whose id is known stays as it is. Durable when it returns.
+    async fn raise_alarms(&self, alarms: &[AlarmRow]) -> Result<(), Error>;
+
     /// Alarms, newest first.
     async fn alarms(&self, limit: u32) -> Result<Vec<AlarmRow>, Error>;
 

@@ -253,13 +253,13 @@ pub struct LedgerRow {
 /// `alarms`: what an operator must know. Key: id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlarmRow {
-    /// `alarm/topic/partition/offset`: the same finding twice is one alarm.
+    /// `alarm/topic/partition/offset`: the same finding twice is one alarm. Where it is about no entry, `hub/alarm/subject/time`.
     pub id: String,
-    /// `log_lost`, `conflict`, `foreign_entry`, `null_entry`, `cut_log` …
+    /// `log_lost`, `conflict`, `foreign_entry`, `null_entry`, `cut_log`, `quota_exceeded` …
     pub alarm: String,
     /// When.
     pub at: Millis,
-    /// Where.
+    /// Where. One that is about no entry stands at the beginning of the registry.
     pub partition: Partition,
     /// At which offset.
     pub offset: u64,

@@ -186,6 +186,14 @@ impl<E: Engine> Index for SqlIndex<E> {
         read::quarantine_open(&self.engine, sender).await
     }
 
+    async fn refused_senders(&self, submissions: &[SubmissionId]) -> Result<Vec<(SubmissionId, String)>, Error> {
+        read::refused_senders(&self.engine, submissions).await
+    }
+
+    async fn raise_alarms(&self, alarms: &[AlarmRow]) -> Result<(), Error> {
+        commit::raise_alarms(&self.engine, alarms).await
+    }
+
     async fn alarms(&self, limit: u32) -> Result<Vec<AlarmRow>, Error> {
         read::alarms(&self.engine, limit).await
     }

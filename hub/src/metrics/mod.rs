@@ -300,8 +300,12 @@ fn answering_label(answering: Answering) -> &'static str {
 
 /// The alarms there are; what has another name counts as `other`.
 pub fn alarm_label(alarm: &str) -> &'static str {
-    const KNOWN: [&str; 5] = ["log_lost", "conflict", "foreign_entry", "null_entry", "cut_log"];
-    KNOWN.into_iter().find(|one| *one == alarm).unwrap_or("other")
+    const OF_THE_LOG: [&str; 5] = ["log_lost", "conflict", "foreign_entry", "null_entry", "cut_log"];
+    OF_THE_LOG
+        .into_iter()
+        .chain(crate::alarms::ALL.into_iter().map(|kind| kind.alarm))
+        .find(|one| *one == alarm)
+        .unwrap_or("other")
 }
 
 #[cfg(test)]

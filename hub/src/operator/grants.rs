@@ -1,11 +1,16 @@
 //! Grants: asked for by one person, decided by another. What may be shared without condition is granted at once.
 
+use jiff::civil::Date;
 use weft_proto::{Reason, Refusal, v1};
 use weft_record::catalogue::{Definition, Share};
 
-use super::{OperatorService, check::Faults};
+use super::{
+    OperatorService,
+    check::{Faults, is_date},
+};
 use crate::{
     clock::random,
+    query::{answering::local_date, authorise::MAX_TEXT},
     registry::{
         Administered, Registry,
         event::{After, Grant, GrantState},
@@ -16,10 +21,10 @@ impl OperatorService {
     pub(super) async fn ask_grant(&self, who: &str, request: v1::RequestGrantRequest) -> Result<Administered, Refusal> {
         let asked = request.grant.ok_or_else(|| Refusal::new(Reason::BadRequest).field("grant", "must be given"))?;
         let id = hex::encode(random::<16>());
+        let today = local_date(self.clock.now());
         let make = |registry: &Registry| {
-            let at_once = check_grant(registry, &asked)?;
+            let at_once = check_grant(registry, &asked, today)?;
             let state = if at_once { GrantState::Active } else { GrantState::Requested };
-            none_beside(registry, &asked, state)?;
             let mut fields = asked.fields.clone();
             fields.sort();
             let grant = Grant {
@@ -35,7 +40,11 @@ impl OperatorService {
                 requested_by: who.into(),
                 decided_by: None,
                 why: at_once.then(|| "every field may be shared without condition".into()),
+                valid_from: asked.valid_from.parse().ok(),
+                valid_until: asked.valid_until.parse().ok(),
+                exact_purpose: asked.exact_purpose,
             };
+            none_beside(registry, &grant, today)?;
             Ok((format!("grant/{id}"), After::Grant(grant)))
         };
         self.registry.administer(who, make).await
@@ -43,16 +52,22 @@ impl OperatorService {
 
     pub(super) async fn decide(&self, who: &str, request: v1::DecideGrantRequest) -> Result<Administered, Refusal> {
         let state = wanted(&request)?;
+        let today = local_date(self.clock.now());
         let make = |registry: &Registry| {
             let grant = registry.grants.get(&request.grant_id);
             let grant =
                 grant.ok_or_else(|| Refusal::new(Reason::NotFound).field("grant_id", "there is no such grant"))?;
             may_become(grant, state, who)?;
-            if state == GrantState::Active {
-                none_beside(registry, &grant_info(grant), state)?;
-            }
             let why = Some(request.why).filter(|why| !why.is_empty());
             let decided = Grant { state, decided_by: Some(who.into()), why, ..grant.clone() };
+            if state == GrantState::Active {
+                if grant.is_over(today) {
+                    return Err(
+                        Refusal::new(Reason::WrongState).detail("the grant's last day is over; ask for a new one")
+                    );
+                }
+                none_beside(registry, &decided, today)?;
+            }
             Ok((format!("grant/{}", grant.id), After::Grant(decided)))
         };
         self.registry.administer(who, make).await
@@ -60,7 +75,7 @@ impl OperatorService {
 }
 
 /// Checks what is asked for; `true` when every field may be shared without condition.
-fn check_grant(registry: &Registry, asked: &v1::GrantInfo) -> Result<bool, Refusal> {
+fn check_grant(registry: &Registry, asked: &v1::GrantInfo, today: Date) -> Result<bool, Refusal> {
     let mut faults = Faults::default();
     for (field, text) in [("grant.grant_id", &asked.grant_id), ("grant.state", &asked.state)] {
         if !text.is_empty() {
@@ -81,6 +96,10 @@ fn check_grant(registry: &Registry, asked: &v1::GrantInfo) -> Result<bool, Refus
         Some(_) => {}
     }
     faults.sentence("grant.purpose", &asked.purpose);
+    if asked.exact_purpose && asked.purpose.chars().count() > MAX_TEXT {
+        faults.add("grant.purpose", format!("at most {MAX_TEXT} characters fit into a look"));
+    }
+    check_days(asked, today, &mut faults);
     let at_once = match registry.catalogue().record_type(&asked.record_type) {
         Some(record_type) => check_fields(&record_type.definition, &asked.fields, &mut faults),
         None => {
@@ -90,6 +109,21 @@ fn check_grant(registry: &Registry, asked: &v1::GrantInfo) -> Result<bool, Refus
     };
     faults.done()?;
     Ok(at_once)
+}
+
+fn check_days(asked: &v1::GrantInfo, today: Date, faults: &mut Faults) {
+    let mut day = |field: &str, text: &str| {
+        if !text.is_empty() && !is_date(text) {
+            faults.add(field, "must be a day that exists, YYYY-MM-DD");
+        }
+        text.parse::<Date>().ok()
+    };
+    let (from, until) = (day("grant.valid_from", &asked.valid_from), day("grant.valid_until", &asked.valid_until));
+    match (from, until) {
+        (_, Some(until)) if until < today => faults.add("grant.valid_until", "lies in the past"),
+        (Some(from), Some(until)) if until < from => faults.add("grant.valid_until", "lies before valid_from"),
+        _ => {}
+    }
 }
 
 fn check_fields(definition: &Definition, fields: &[String], faults: &mut Faults) -> bool {
@@ -112,21 +146,24 @@ fn check_fields(definition: &Definition, fields: &[String], faults: &mut Faults)
     unconditional
 }
 
-/// A window has one grant in force per item, type and department, and one that is asked for.
-fn none_beside(registry: &Registry, asked: &v1::GrantInfo, state: GrantState) -> Result<(), Refusal> {
+/// On any day a window has one grant in force per item, type and department, and one that is asked for.
+fn none_beside(registry: &Registry, asked: &Grant, today: Date) -> Result<(), Refusal> {
     let same = registry.grants.values().find(|grant| {
-        grant.id != asked.grant_id
-            && grant.state == state
+        grant.id != asked.id
+            && grant.state == asked.state
             && grant.window == asked.window
             && grant.service_item == asked.service_item
             && grant.record_type == asked.record_type
             && grant.department == asked.department
+            && !grant.is_over(today)
+            && !asked.valid_from.is_some_and(|from| grant.is_over(from))
+            && !grant.valid_from.is_some_and(|from| asked.is_over(from))
     });
     match same {
         Some(grant) => Err(Refusal::new(Reason::AlreadyExists).detail(format!(
             "grant {} of this window, item and type is {}; decide it first",
             grant.id,
-            word(state)
+            word(grant.state)
         ))),
         None => Ok(()),
     }
@@ -181,5 +218,8 @@ pub fn grant_info(grant: &Grant) -> v1::GrantInfo {
         purpose: grant.purpose.clone(),
         by_record: grant.by_record,
         state: word(grant.state).into(),
+        valid_from: grant.valid_from.map(|day| day.to_string()).unwrap_or_default(),
+        valid_until: grant.valid_until.map(|day| day.to_string()).unwrap_or_default(),
+        exact_purpose: grant.exact_purpose,
     }
 }

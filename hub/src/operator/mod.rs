@@ -1,8 +1,10 @@
 //! The Operator service: every administrative change of the hub, and what an operator must see to keep it running.
 //!
-//! - [`parties`]: departments, windows, identities, join tokens
+//! - [`parties`]: departments, windows, join tokens
+//! - [`identities`]: admitted through another authority, and cut off
 //! - [`sealing`]: sealing keys
 //! - [`grants`]: who may see what, with four eyes
+//! - [`types`]: record types registered at run time
 //! - [`erase`]: a version's text is overwritten everywhere
 //! - [`correct`]: two persons confirm a correction of an ended record
 //! - [`watch`]: quarantine, alarms, state
@@ -15,8 +17,10 @@ mod correct;
 mod erase;
 mod fleet;
 mod grants;
+mod identities;
 pub(crate) mod parties;
 mod sealing;
+mod types;
 mod watch;
 
 use std::{fmt, sync::Arc};
@@ -62,6 +66,8 @@ pub struct OperatorService {
     pub trust_domain: String,
     /// What join tokens name as the enrolment address.
     pub enrolment_address: String,
+    /// Other CAs: their names, and the beginnings of identity paths that each may vouch for.
+    pub authorities: Vec<(String, Vec<String>)>,
 }
 
 impl fmt::Debug for OperatorService {
@@ -112,6 +118,11 @@ impl Operator for OperatorService {
         Ok(Response::new(v1::ListWindowsResponse { windows: self.windows() }))
     }
 
+    async fn admit_identity(&self, request: Request<v1::AdmitIdentityRequest>) -> Answer<v1::Change> {
+        let who = operator(&request)?;
+        Ok(Response::new(change(self.admit(&who, request.into_inner()).await?)))
+    }
+
     async fn revoke_identity(&self, request: Request<v1::RevokeIdentityRequest>) -> Answer<v1::Change> {
         let who = operator(&request)?;
         Ok(Response::new(change(self.revoke(&who, request.into_inner()).await?)))
@@ -152,6 +163,19 @@ impl Operator for OperatorService {
         operator(&request)?;
         let grants = self.registry.snapshot().grants.values().map(grant_info).collect();
         Ok(Response::new(v1::ListAllGrantsResponse { grants }))
+    }
+
+    async fn check_record_type(
+        &self,
+        request: Request<v1::CheckRecordTypeRequest>,
+    ) -> Answer<v1::CheckRecordTypeResponse> {
+        operator(&request)?;
+        Ok(Response::new(self.check_type(request.into_inner()).await?))
+    }
+
+    async fn register_record_type(&self, request: Request<v1::RegisterRecordTypeRequest>) -> Answer<v1::Change> {
+        let who = operator(&request)?;
+        Ok(Response::new(change(self.register_type(&who, request.into_inner()).await?)))
     }
 
     async fn list_quarantine(&self, request: Request<v1::ListQuarantineRequest>) -> Answer<v1::ListQuarantineResponse> {

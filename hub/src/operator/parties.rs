@@ -1,4 +1,4 @@
-//! Departments, windows, identities and the tokens they join with.
+//! Departments, windows and the tokens that identities join with.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use weft_proto::{Reason, Refusal, v1};
@@ -16,7 +16,7 @@ use crate::{
     query::timestamp,
     registry::{
         Administered, Registry,
-        event::{After, Coverage, Department, IdentityState, JoinToken, Resend, Window},
+        event::{After, Coverage, Department, JoinToken, Resend, Window},
         fold::data_key,
         wrap,
     },
@@ -93,51 +93,6 @@ impl OperatorService {
         registry.windows.values().map(info).collect()
     }
 
-    /// Cuts an identity off. Tokens that would bring it back are ended first.
-    pub(super) async fn revoke(&self, who: &str, request: v1::RevokeIdentityRequest) -> Result<Administered, Refusal> {
-        let mut faults = Faults::default();
-        let identity = self.identity(&request.identity, &mut faults);
-        faults.sentence("why", &request.why);
-        faults.done()?;
-        let path = identity.map(|identity| identity.to_string()).unwrap_or_default();
-        if path == who {
-            return Err(Refusal::new(Reason::FourEyes).detail("an operator is revoked by another one"));
-        }
-        self.end_tokens(who, &path).await?;
-        let make = |registry: &Registry| {
-            let known = registry.identities.get(&path).cloned();
-            if known.is_none() && !exists(registry, &path) {
-                return Err(Refusal::new(Reason::NotFound).field("identity", "is not registered"));
-            }
-            if known.as_ref().is_some_and(|known| known.revoked.is_some()) {
-                return Err(Refusal::new(Reason::WrongState).detail("the identity is revoked already"));
-            }
-            let certificates = known.map(|known| known.certificates).unwrap_or_default();
-            let revoked = IdentityState { path: path.clone(), certificates, revoked: Some(request.why) };
-            Ok((format!("identity/{path}"), After::Identity(revoked)))
-        };
-        self.registry.administer(who, make).await
-    }
-
-    async fn end_tokens(&self, who: &str, path: &str) -> Result<(), Refusal> {
-        self.registry.confirm().await;
-        let now = self.clock.now();
-        let open = |token: &&JoinToken| token.identity == path && token.redeemed.is_none() && token.expires_at > now;
-        let tokens: Vec<String> =
-            self.registry.snapshot().tokens.values().filter(open).map(|token| token.id.clone()).collect();
-        for id in tokens {
-            let make = |registry: &Registry| match registry.tokens.get(&id).filter(open) {
-                Some(token) => {
-                    let ended = JoinToken { expires_at: now, ..token.clone() };
-                    Ok((format!("token/{id}"), After::JoinToken(ended)))
-                }
-                None => Err(Refusal::new(Reason::WrongState).detail("a join token was used meanwhile; try again")),
-            };
-            self.registry.administer(who, make).await?;
-        }
-        Ok(())
-    }
-
     pub(super) async fn join_token(
         &self,
         who: &str,
@@ -178,7 +133,7 @@ impl OperatorService {
     }
 
     /// An identity named by its whole SPIFFE URI or by its path.
-    fn identity(&self, text: &str, faults: &mut Faults) -> Option<Identity> {
+    pub(super) fn identity(&self, text: &str, faults: &mut Faults) -> Option<Identity> {
         let identity = Identity::parse_uri(text, &self.trust_domain).or_else(|| Identity::parse_path(text));
         if identity.is_none() {
             faults.add(
@@ -307,7 +262,7 @@ fn not_owned_elsewhere(registry: &Registry, request: &v1::RegisterDepartmentRequ
 }
 
 /// Whether what the identity belongs to is registered; operators need nothing.
-fn exists(registry: &Registry, path: &str) -> bool {
+pub(super) fn exists(registry: &Registry, path: &str) -> bool {
     match Identity::parse_path(path) {
         Some(Identity::Adapter { department, .. }) => registry.departments.contains_key(&department),
         Some(Identity::Window(name)) => registry.windows.contains_key(&name),

@@ -84,10 +84,11 @@ fn partition_status(row: PositionRow, end: u64) -> v1::PartitionStatus {
 }
 
 fn alarm(row: AlarmRow) -> v1::Alarm {
+    let of_the_log = crate::alarms::is_of_the_log(&row);
     v1::Alarm {
+        position: position(&row.partition, row.offset).filter(|_| of_the_log),
         alarm: row.alarm,
         at: Some(timestamp(row.at)),
-        position: position(&row.partition, row.offset),
         detail: row.detail,
     }
 }

@@ -1,6 +1,6 @@
 //! The ledger entry of a look, and the answer with its proof: seal, statement, position.
 
-use weft_proto::v1;
+use weft_proto::{Refusal, v1};
 
 use super::{Allowed, Query, answering, authorise::Checked, present::Presented, timestamp};
 use crate::{
@@ -30,6 +30,7 @@ impl Query {
             department: String::new(),
             record_type: String::new(),
             holder: holder.unwrap_or_default(),
+            question: String::new(),
             given: Vec::new(),
             as_of: checked.as_of,
             registry_position: registry.position,
@@ -54,6 +55,7 @@ impl Query {
             grant: allowed.grant.clone(),
             department: allowed.department.clone(),
             record_type: allowed.record_type.clone(),
+            question: allowed.question.clone(),
             given: given.collect(),
             ..self.entry(window, checked, &allowed.registry)
         }
@@ -66,7 +68,7 @@ impl Query {
         allowed: &Allowed,
         entry: &Look,
         receipt: &v1::LookReceipt,
-    ) -> v1::Answer {
+    ) -> Result<v1::Answer, Refusal> {
         let position = self.position_of(&one.found);
         let presentation = one.cut.map(|cut| cut.token).unwrap_or_default();
         let statement = crate::statement::Statement {
@@ -81,20 +83,20 @@ impl Query {
             presentation: crate::statement::sha256_base64url(presentation.as_bytes()),
         };
         let (zh, en) = answering::sentence(one.word.answering);
-        v1::Answer {
+        Ok(v1::Answer {
             answering: one.word.answering.into(),
             status: one.word.status,
             staleness: one.word.staleness.into_iter().map(Into::into).collect(),
             record_id: one.found.row.record_id,
             version: one.found.row.version,
             presentation,
-            statement: self.keys.signing.sign(&statement),
+            statement: self.keys.signer()?.sign(&statement),
             position: Some(v1::Position { topic: position.0, partition: position.1, offset: position.2 }),
             as_of: Some(timestamp(entry.at)),
             receipt: Some(receipt.clone()),
             zh: zh.into(),
             en: en.into(),
-        }
+        })
     }
 
     /// A position up to which the index had followed before the look: the version was the highest there.

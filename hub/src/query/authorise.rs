@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::civil::Date;
 use weft_proto::{
     Reason, Refusal,
     v1::{CaseRef, Look as LookRequest},
@@ -13,7 +14,8 @@ use crate::{
     registry::{Registry, event::Grant},
 };
 
-const MAX_TEXT: usize = 200;
+/// Characters of a look's purpose at most.
+pub const MAX_TEXT: usize = 200;
 const MAX_NAME: usize = 64;
 
 /// A look whose form is right: complete, bounded, nothing wild in it.
@@ -23,7 +25,7 @@ pub struct Checked {
     pub request_id: String,
     /// The case.
     pub case: CaseRef,
-    /// Why.
+    /// Why; empty where none was given.
     pub purpose: String,
     /// Who.
     pub clerk: String,
@@ -55,7 +57,11 @@ pub fn check_form(look: Option<&LookRequest>) -> Result<Checked, Refusal> {
         return Err(Refusal { fields: case_faults, ..Refusal::new(Reason::CaseIncomplete) });
     }
     let mut faults = Vec::new();
-    check_text("look.purpose", &look.purpose, MAX_TEXT, &mut faults);
+    // A look without a purpose has the right form: it is denied, and on the ledger, like one with a wrong purpose.
+    let purpose = if look.purpose.trim().is_empty() { "" } else { &look.purpose };
+    if !purpose.is_empty() {
+        check_text("look.purpose", purpose, MAX_TEXT, &mut faults);
+    }
     check_text("look.clerk", &look.clerk, MAX_NAME, &mut faults);
     check_text("look.request_id", &look.request_id, MAX_NAME, &mut faults);
     let holder = look.holder.as_ref().and_then(|holder| check_scheme(holder, &mut faults));
@@ -79,7 +85,7 @@ pub fn check_form(look: Option<&LookRequest>) -> Result<Checked, Refusal> {
     Ok(Checked {
         request_id: look.request_id.clone(),
         case,
-        purpose: look.purpose.clone(),
+        purpose: purpose.to_owned(),
         clerk: look.clerk.clone(),
         holder,
         fields: look.fields.iter().cloned().collect(),
@@ -117,24 +123,42 @@ fn check_scheme(holder: &weft_proto::v1::Holder, faults: &mut Vec<(String, Strin
     Some((scheme.as_str().to_owned(), value))
 }
 
-/// The grant that allows the look, and the fields to disclose. `None` is `denied`, in the same words whatever exists.
+/// What a look asks for, as far as a grant is about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The window.
+    pub window: &'a str,
+    /// The record type.
+    pub record_type: &'a str,
+    /// The department, where the question names one.
+    pub department: Option<&'a str>,
+    /// Without a holder.
+    pub by_record: bool,
+    /// The local day.
+    pub day: Date,
+}
+
+impl Wanted<'_> {
+    fn is_allowed_by(&self, grant: &Grant, checked: &Checked) -> bool {
+        grant.in_force(self.day)
+            && grant.window == self.window
+            && grant.service_item == checked.case.service_item
+            && grant.record_type == self.record_type
+            && self.department.is_none_or(|department| grant.department == department)
+            && (!self.by_record || grant.by_record)
+            && (!grant.exact_purpose || grant.purpose == checked.purpose)
+    }
+}
+
+/// The grant that allows the look, and the fields to disclose. `None` is `denied`, in the same words whatever exists, and whatever is
+/// wrong: no purpose, another than the grant's, another window's, a grant that is over, not yet begun, suspended or ended.
 pub fn granted<'a>(
     registry: &'a Registry,
-    window: &str,
     checked: &Checked,
-    record_type: &str,
-    department: Option<&str>,
-    by_record: bool,
+    wanted: &Wanted<'_>,
 ) -> Result<Option<(&'a Grant, BTreeSet<String>)>, Refusal> {
-    let grant = registry.grants.values().find(|grant| {
-        grant.state == crate::registry::event::GrantState::Active
-            && grant.window == window
-            && grant.service_item == checked.case.service_item
-            && grant.record_type == record_type
-            && department.is_none_or(|department| grant.department == department)
-            && (!by_record || grant.by_record)
-    });
-    let Some(grant) = grant else {
+    let grant = registry.grants.values().find(|grant| wanted.is_allowed_by(grant, checked));
+    let Some(grant) = grant.filter(|_| !checked.purpose.is_empty()) else {
         return Ok(None);
     };
     let granted: BTreeSet<String> = grant.fields.iter().cloned().collect();

@@ -5,9 +5,7 @@ use std::{fmt, sync::Arc};
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use weft_record::record_id::RecordId;
-
-use crate::index::{By, Error, Found, LookUp, SharedIndex, rows::LedgerRow};
+use crate::index::{Error, Found, LookUp, SharedIndex, rows::LedgerRow};
 
 /// Look-ups that go together at most.
 const TOGETHER: usize = 64;
@@ -111,22 +109,4 @@ async fn read(index: &SharedIndex, asked: Vec<Asked>) -> Result<Vec<Read>, Error
         first: one.request.as_ref().and_then(first_of),
     });
     Ok(reads.collect())
-}
-
-/// The versions that the first entry of a request pins, where it asked the same.
-pub(super) fn pins(first: &LedgerRow, look_up: &LookUp) -> Option<Vec<(String, u64)>> {
-    if first.kind != "look" || first.holder != look_up.holder {
-        return None;
-    }
-    let pins: Vec<(String, u64)> = serde_json::from_str(&first.records).unwrap_or_default();
-    let fits = match &look_up.by {
-        By::Record(id) => pins.iter().all(|(pinned, _)| pinned == id),
-        // A later page is not what the first one gave.
-        By::Holder { after: Some(_), .. } => false,
-        // A request id that came with another question before pins nothing: what was given then may not be granted now.
-        By::Identifier { record_type, .. } | By::Holder { record_type, .. } => {
-            pins.iter().all(|(pinned, _)| pinned.parse::<RecordId>().is_ok_and(|one| one.record_type() == record_type))
-        }
-    };
-    (fits && !pins.is_empty()).then_some(pins)
 }

@@ -6,6 +6,7 @@
 //! - [`answering`]: which word answers
 //! - [`answer`]: the ledger entry of a look, and the answer with its proof
 //! - [`page`]: page tokens
+//! - `repeat`: a request that comes again
 //!
 //! Nothing leaves before its ledger entry is durable. `denied` is decided before any look-up.
 
@@ -15,6 +16,7 @@ pub mod authorise;
 pub mod coalesce;
 pub mod page;
 pub mod present;
+mod repeat;
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
@@ -37,12 +39,12 @@ use crate::{
     partitions::Partitions,
     registry::{Registry, RegistryView},
 };
-use authorise::{Checked, check_form, granted, still_admitted};
-use coalesce::{Asked, Coalescer, pins};
+use authorise::{Checked, Wanted, check_form, granted, still_admitted};
+use coalesce::{Asked, Coalescer};
 use present::Presented;
 
 /// What is asked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Question {
     /// One record, by its identifier.
     Record(String),
@@ -106,6 +108,8 @@ struct Allowed {
     record_type: String,
     fields: BTreeSet<String>,
     by_record: bool,
+    /// Keyed hash of the question; empty until it is looked up.
+    question: String,
 }
 
 impl Query {
@@ -134,6 +138,8 @@ impl Query {
         deadline: Instant,
     ) -> Result<Answered, Refusal> {
         let checked = check_form(look)?;
+        // What could not be signed is not looked up either.
+        self.keys.signer()?;
         if let Some(submission) = checked.after_submission {
             let waited = tokio::time::timeout_at(deadline, self.await_outcome(submission)).await;
             waited.unwrap_or_else(|_| Err(Refusal::new(Reason::NotYetIndexed)))?;
@@ -174,13 +180,21 @@ impl Query {
         if by_record && matches!(question, Question::Holder { .. }) {
             return Err(Refusal::new(Reason::BadRequest).field("look.holder", "must be named"));
         }
-        let granted = granted(&registry, window, checked, &record_type, department.as_deref(), by_record)?;
+        let wanted = Wanted {
+            window,
+            record_type: &record_type,
+            department: department.as_deref(),
+            by_record,
+            day: answering::local_date(self.clock.now()),
+        };
+        let granted = granted(&registry, checked, &wanted)?;
         Ok(granted.map(|(grant, fields)| Allowed {
             grant: grant.id.clone(),
             department: grant.department.clone(),
             record_type,
             fields,
             by_record,
+            question: String::new(),
             registry: Arc::clone(&registry),
         }))
     }
@@ -229,6 +243,7 @@ impl Query {
         allowed: &mut Allowed,
     ) -> Result<Vec<Found>, Refusal> {
         let look_up = self.statement(checked, question, allowed)?;
+        let hash = repeat::question_hash(&self.keys, question, &look_up);
         let request = Some((window.to_owned(), checked.request_id.clone()));
         let read = self.coalescer.look(Asked { look_up: look_up.clone(), request }).await?;
         let (mut floor, mut found) = (read.registry_floor, read.found);
@@ -236,7 +251,9 @@ impl Query {
             // What is being replayed may not stand in the index now: that there is nothing, or nothing more, cannot be said.
             return Err(Refusal::new(Reason::PartitionNotCurrent));
         }
-        if let Some(pins) = read.first.as_ref().and_then(|first| pins(first, &look_up)) {
+        if let Some(first) = &read.first
+            && let Some(pins) = repeat::pinned_by(first, &allowed.registry, &allowed.record_type, &hash, &look_up)?
+        {
             (floor, found) = self.pinned(pins, floor, &look_up).await?;
         }
         if allowed.registry.position < floor {
@@ -244,6 +261,7 @@ impl Query {
             *allowed = self.authorise(window, checked, question).await?;
             still_admitted(&allowed.registry, window)?;
         }
+        allowed.question = hash;
         found.retain(|found| {
             found.row.department == allowed.department
                 && found.row.record_type == allowed.record_type
@@ -274,26 +292,6 @@ impl Query {
             }
         };
         Ok(LookUp { by, holder, as_of: checked.as_of, version: None })
-    }
-
-    /// A repeated request is answered anew from the versions that its first entry pins.
-    async fn pinned(
-        &self,
-        pins: Vec<(String, u64)>,
-        mut floor: u64,
-        look_up: &LookUp,
-    ) -> Result<(u64, Vec<Found>), Refusal> {
-        let mut found = Vec::new();
-        for (record_id, version) in pins {
-            let pin = LookUp { by: By::Record(record_id), version: Some(version), as_of: None, holder: look_up.holder };
-            let one = self.coalescer.look(Asked { look_up: pin, request: None }).await?;
-            if one.repairing && one.found.is_empty() {
-                return Err(Refusal::new(Reason::PartitionNotCurrent));
-            }
-            floor = floor.max(one.registry_floor);
-            found.extend(one.found);
-        }
-        Ok((floor, found))
     }
 
     fn present(&self, checked: &Checked, allowed: &Allowed, found: Vec<Found>) -> Result<Vec<Presented>, Refusal> {
@@ -337,8 +335,8 @@ impl Query {
             }
             _ => None,
         };
-        let answers =
-            presented.into_iter().map(|one| self.one_answer(one, checked, allowed, &entry, &receipt)).collect();
+        let answers = presented.into_iter().map(|one| self.one_answer(one, checked, allowed, &entry, &receipt));
+        let answers = answers.collect::<Result<_, _>>()?;
         Ok(Answered { answering, answers, receipt, next })
     }
 

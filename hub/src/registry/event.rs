@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use super::grant::{Grant, GrantState};
 use crate::clock::Millis;
 
 /// An entry of the registry topic.
@@ -13,7 +14,7 @@ pub struct Event {
     /// When the hub took it.
     pub at: Millis,
     /// The entity that it changes: `department/<code>`, `window/<name>`, `identity/<path>`, `token/<id>`, `key/<department>/<kid>`,
-    /// `grant/<id>`, `erasure/<record_id>@<version>`, `correction/<submission id>/<path>`, `resend/<n>`,
+    /// `grant/<id>`, `record-type/<name>`, `erasure/<record_id>@<version>`, `correction/<submission id>/<path>`, `resend/<n>`,
     /// `command/<id>`, `installation`.
     pub entity: String,
     /// The entity's revision after this event: it takes effect only as the next one. So an old event copied whole is stopped,
@@ -48,6 +49,8 @@ pub enum After {
     SealingKey(SealingKey),
     /// A grant.
     Grant(Grant),
+    /// A record type, or a new version of one.
+    RecordType(RegisteredType),
     /// A version to be erased.
     Erasure(Erasure),
     /// One person's confirmation of a correction of an ended record.
@@ -133,6 +136,29 @@ pub struct IdentityState {
     pub certificates: Vec<(String, Millis)>,
     /// Cut off, and why.
     pub revoked: Option<String>,
+    /// The other CA whose certificates alone speak for it; absent for the hub's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub through: Option<String>,
+    /// Serial numbers of that CA's certificates that are not accepted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revoked_serials: Vec<String>,
+    /// Why it was admitted, or lost one certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+impl IdentityState {
+    /// An identity without a certificate.
+    pub fn new(path: &str) -> Self {
+        Self {
+            path: path.into(),
+            certificates: Vec::new(),
+            revoked: None,
+            through: None,
+            revoked_serials: Vec::new(),
+            why: None,
+        }
+    }
 }
 
 /// A join token. Its secret stands nowhere: only the secret's SHA-256.
@@ -210,48 +236,18 @@ pub struct SealingKey {
 
 impl Eq for SealingKey {}
 
-/// How a grant stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum GrantState {
-    /// Asked for.
-    Requested,
-    /// In force.
-    Active,
-    /// Halted.
-    Suspended,
-    /// Ended.
-    Revoked,
-}
-
-/// Which window may see which fields of which record type for which service item.
+/// A record type that was registered at run time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Grant {
-    /// Its id.
-    pub id: String,
-    /// The window's name.
-    pub window: String,
-    /// The service item.
-    pub service_item: String,
-    /// The record type.
-    pub record_type: String,
-    /// The department that owns the records.
-    pub department: String,
-    /// The fields, sorted.
-    pub fields: Vec<String>,
-    /// What for.
-    pub purpose: String,
-    /// Whether a look by record identifier alone is allowed; no holder is disclosed then.
-    pub by_record: bool,
-    /// How it stands.
-    pub state: GrantState,
-    /// Who asked.
-    pub requested_by: String,
-    /// Who decided last.
-    pub decided_by: Option<String>,
-    /// Why.
-    pub why: Option<String>,
+pub struct RegisteredType {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: u32,
+    /// `type.toml`.
+    pub definition: String,
+    /// The JSON Schema.
+    pub schema: String,
 }
 
 /// A version that is erased: what replay needs when compaction has taken the text away.

@@ -9,12 +9,13 @@ use weft_record::{catalogue::Catalogue, digest::DigestKey, keys::VerifyingKey};
 use zeroize::Zeroizing;
 
 use super::event::{
-    After, Command, Department, Erasure, Event, Grant, IdentityState, JoinToken, KeyStanding, Resend, SealingKey,
-    Window,
+    After, Command, Department, Erasure, Event, Grant, IdentityState, JoinToken, KeyStanding, RegisteredType, Resend,
+    SealingKey, Window,
 };
 use crate::{
     clock::Millis,
     envelope::{DataKey, DataKeys},
+    identity::Through,
     keys::Keys,
     registry::wrap,
 };
@@ -46,6 +47,9 @@ pub enum Ignored {
     /// A wrapped key does not open.
     #[error("a key of {0} does not open with this key directory")]
     Key(String),
+    /// A record type that was taken when it was registered is not taken now.
+    #[error("record type {0} cannot be used: {1}")]
+    RecordType(String, String),
     /// The log belongs to another installation.
     #[error("the log belongs to installation {0}")]
     Installation(String),
@@ -73,6 +77,8 @@ pub struct Registry {
     pub sealing_keys: BTreeMap<(String, String), SealingKey>,
     /// By id.
     pub grants: BTreeMap<String, Grant>,
+    /// Record types registered at run time, by name: the newest version.
+    pub registered_types: BTreeMap<String, u32>,
     /// By (record_id, version).
     pub erasures: HashMap<(String, u64), Erasure>,
     /// By submission id (hex): who confirmed, at which offset.
@@ -125,6 +131,7 @@ impl Registry {
             tokens: HashMap::new(),
             sealing_keys: BTreeMap::new(),
             grants: BTreeMap::new(),
+            registered_types: BTreeMap::new(),
             erasures: HashMap::new(),
             corrections: HashMap::new(),
             resends: Vec::new(),
@@ -205,6 +212,10 @@ impl Registry {
             "identity" => serde_json::to_value(self.identities.get(id)),
             "token" => serde_json::to_value(self.tokens.get(id)),
             "grant" => serde_json::to_value(self.grants.get(id)),
+            // The texts of the version before stand in its own event.
+            "record-type" => {
+                Ok(serde_json::json!({"version": self.catalogue.record_type(id).map(|one| one.definition.version)}))
+            }
             "key" => serde_json::to_value(
                 id.split_once('/')
                     .and_then(|(department, kid)| self.sealing_keys.get(&(department.into(), kid.into()))),
@@ -238,6 +249,7 @@ impl Registry {
             After::Grant(grant) => {
                 self.grants.insert(grant.id.clone(), grant);
             }
+            After::RecordType(registered) => self.take_type(registered)?,
             After::Erasure(erasure) => {
                 self.erasures.insert((erasure.record_id.clone(), erasure.version), erasure);
             }
@@ -262,12 +274,10 @@ impl Registry {
     /// A redemption brings the identity's certificate and, for an adapter, its sealing key in the same event.
     fn take_token(&mut self, token: JoinToken) {
         if let Some(redeemed) = &token.redeemed {
-            let identity = self.identities.entry(token.identity.clone()).or_insert_with(|| IdentityState {
-                path: token.identity.clone(),
-                certificates: Vec::new(),
-                revoked: None,
-            });
+            let identity = self.identities.entry(token.identity.clone());
+            let identity = identity.or_insert_with(|| IdentityState::new(&token.identity));
             identity.revoked = None;
+            identity.through = None;
             identity.certificates = vec![(redeemed.serial.clone(), redeemed.not_after)];
             *self.revisions.entry(format!("identity/{}", token.identity)).or_default() += 1;
             if let Some(key) = &redeemed.sealing_key {
@@ -279,6 +289,15 @@ impl Registry {
             }
         }
         self.tokens.insert(token.id.clone(), token);
+    }
+
+    /// Whom a version would break was asked before its event was made; a rebuild does not ask again.
+    fn take_type(&mut self, registered: RegisteredType) -> Result<(), Ignored> {
+        let RegisteredType { name, version, definition, schema } = registered;
+        let taken = self.catalogue.with_type(&definition, &schema);
+        self.catalogue = Arc::new(taken.map_err(|fault| Ignored::RecordType(name.clone(), fault.to_string()))?);
+        self.registered_types.insert(name, version);
+        Ok(())
     }
 
     fn take_sealing_key(&mut self, key: SealingKey) {
@@ -300,12 +319,21 @@ impl Registry {
         Ok(())
     }
 
-    /// Whether this certificate of this identity is in force at `now`.
-    pub fn in_force(&self, path: &str, serial: &str, now: Millis) -> bool {
-        self.identities.get(path).is_some_and(|identity| {
-            identity.revoked.is_none()
-                && identity.certificates.iter().any(|(one, not_after)| one == serial && *not_after > now)
-        })
+    /// Whether this certificate of this identity is in force at `now`. One CA speaks for an identity: a certificate of another one, even
+    /// with a name and a number that are known, does not.
+    pub fn in_force(&self, path: &str, serial: &str, through: &Through, now: Millis) -> bool {
+        let Some(identity) = self.identities.get(path).filter(|identity| identity.revoked.is_none()) else {
+            return false;
+        };
+        match (&identity.through, through) {
+            (None, Through::Hub) => {
+                identity.certificates.iter().any(|(one, not_after)| one == serial && *not_after > now)
+            }
+            (Some(admitted), Through::Other(by)) => {
+                admitted == by && !identity.revoked_serials.iter().any(|one| same_serial(one, serial))
+            }
+            _ => false,
+        }
     }
 
     /// The departments that own a record type.
@@ -327,6 +355,11 @@ impl Registry {
         let key = self.sealing_keys.get(&(department.to_owned(), kid.to_owned()));
         matches!(key.map(|key| key.standing), Some(KeyStanding::Compromised { since }) if accepted_at >= since)
     }
+}
+
+/// Whether two serial numbers in lower-case hex are one; DER begins one with a zero byte where others do not.
+pub fn same_serial(one: &str, other: &str) -> bool {
+    one.trim_start_matches('0') == other.trim_start_matches('0')
 }
 
 /// 32 bytes as a key.

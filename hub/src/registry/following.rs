@@ -91,7 +91,7 @@ impl RegistryView {
     }
 
     fn anew(&self) -> Cursor {
-        let aside = Registry::new(&self.keys, Arc::clone(self.snapshot().catalogue()));
+        let aside = Registry::new(&self.keys, Arc::clone(&self.compiled_in));
         Cursor { next: 0, last: None, aside: Some(aside) }
     }
 

@@ -14,6 +14,7 @@ mod door;
 pub mod event;
 pub mod fold;
 mod following;
+mod grant;
 pub mod wrap;
 
 use std::{
@@ -47,7 +48,7 @@ pub const CONFIRM_EVERY: Duration = Duration::from_millis(500);
 pub const MAX_AGE_MS: Millis = 2000;
 
 /// How long an administrative call waits for the log at each step.
-const ADMINISTER_WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const ADMINISTER_WITHIN: Duration = Duration::from_secs(10);
 
 /// An administrative event that is durable and has taken effect.
 #[derive(Clone, Debug)]
@@ -66,6 +67,8 @@ pub struct RegistryView {
     index: SharedIndex,
     keys: Arc<Keys>,
     clock: SharedClock,
+    /// What is compiled in: types registered at run time come from the topic.
+    compiled_in: Arc<Catalogue>,
     current: ArcSwap<Registry>,
     position: watch::Sender<u64>,
     /// Confirmations begun.
@@ -99,12 +102,13 @@ impl RegistryView {
         catalogue: Arc<Catalogue>,
         clock: SharedClock,
     ) -> Arc<Self> {
-        let registry = Registry::new(&keys, catalogue);
+        let registry = Registry::new(&keys, Arc::clone(&catalogue));
         Arc::new(Self {
             log,
             index,
             keys,
             clock,
+            compiled_in: catalogue,
             current: ArcSwap::from_pointee(registry),
             position: watch::Sender::new(0),
             rounds: AtomicU64::new(0),

@@ -11,6 +11,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    alarms::{Alarms, TLS_FILE_UNUSABLE},
     clock::{Millis, SharedClock},
     config::Config,
     hub::{Error, read},
@@ -56,6 +57,7 @@ impl Serving {
         &self,
         config: Config,
         keys: Arc<Keys>,
+        alarms: Arc<Alarms>,
         clock: SharedClock,
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + Send + 'static {
@@ -79,7 +81,8 @@ impl Serving {
                 match renewed {
                     Ok(end) => not_after.store(end, Ordering::Relaxed),
                     Err(error) => {
-                        tracing::error!(%error, "the new server certificate cannot be used, the old one stays")
+                        tracing::error!(%error, "the new server certificate cannot be used, the old one stays");
+                        alarms.raise(TLS_FILE_UNUSABLE, "certificate_file", 3_600_000, &error.to_string());
                     }
                 }
             }

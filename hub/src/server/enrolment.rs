@@ -179,6 +179,10 @@ impl RenewalApi for Enrolling {
             .administer(&path, |registry| {
                 let state = registry.identities.get(&path).filter(|state| state.revoked.is_none());
                 let mut state = state.cloned().ok_or_else(|| Refusal::new(Reason::IdentityRevoked))?;
+                if let Some(authority) = &state.through {
+                    return Err(Refusal::new(Reason::WrongState)
+                        .detail(format!("certificates of this identity come from {authority}, which renews them")));
+                }
                 state.certificates.retain(|(_, not_after)| *not_after > now);
                 state.certificates.push((serial.clone(), issued.not_after));
                 Ok((entity, After::Identity(IdentityState { path: path.clone(), ..state })))

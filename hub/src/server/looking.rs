@@ -1,8 +1,7 @@
 //! The Query service: the wire of [`crate::query`].
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use governor::{DefaultKeyedRateLimiter, Quota, clock::Clock as _};
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 use weft_proto::{
@@ -10,9 +9,8 @@ use weft_proto::{
     v1::{self, get_record_request::By, query_server::Query as QueryApi},
 };
 
-use super::auth::window;
+use super::{auth::window, quota::Quotas};
 use crate::{
-    config::Limits,
     keys::Keys,
     metrics::Metrics,
     query::{Answered, Query, Question, page},
@@ -23,33 +21,15 @@ use crate::{
 pub struct Looking {
     query: Arc<Query>,
     keys: Arc<Keys>,
-    limiter: DefaultKeyedRateLimiter<String>,
+    quotas: Quotas,
     most: Duration,
     metrics: Arc<Metrics>,
 }
 
 impl Looking {
-    /// Over a query, with these bounds per window.
-    pub fn new(query: Arc<Query>, keys: Arc<Keys>, limits: &Limits, metrics: Arc<Metrics>) -> Self {
-        let at_least_one = |number: u32| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
-        let quota =
-            Quota::per_second(at_least_one(limits.looks_per_second)).allow_burst(at_least_one(limits.looks_burst));
-        Self {
-            query,
-            keys,
-            limiter: DefaultKeyedRateLimiter::keyed(quota),
-            most: Duration::from_millis(limits.look_deadline_ms),
-            metrics,
-        }
-    }
-
-    /// One window's flood is that window's trouble.
-    fn within_quota(&self, window: &String) -> Result<(), Refusal> {
-        self.limiter.check_key(window).map_err(|until| {
-            tracing::warn!(window, "a window asks more than its quota");
-            let wait = until.wait_time_from(governor::clock::DefaultClock::default().now());
-            Refusal::new(Reason::RateLimited).retry_after(wait.max(Duration::from_millis(100)))
-        })
+    /// Over a query, with these quotas; a look takes at most `most`.
+    pub fn new(query: Arc<Query>, keys: Arc<Keys>, quotas: Quotas, most: Duration, metrics: Arc<Metrics>) -> Self {
+        Self { query, keys, quotas, most, metrics }
     }
 
     async fn timed(
@@ -67,6 +47,14 @@ impl Looking {
                 self.metrics.count_look(v1::Answering::Denied, began.elapsed());
             }
             Err(_) => {}
+        }
+        let in_vain = match &answered {
+            Ok(answered) => answered.answers.is_empty() && answered.next.is_none(),
+            Err(refusal) => refusal.reason == Reason::Denied,
+        };
+        if in_vain {
+            let holder = look.and_then(|look| look.holder.as_ref()).map(|holder| (&holder.scheme, &holder.value));
+            self.quotas.in_vain(window, &(question, holder));
         }
         answered
     }
@@ -105,7 +93,7 @@ impl QueryApi for Looking {
         request: Request<v1::GetRecordRequest>,
     ) -> Result<Response<v1::GetRecordResponse>, Status> {
         let window = window(&request)?;
-        self.within_quota(&window)?;
+        self.quotas.admit(&window)?;
         let deadline = self.deadline(&request);
         let request = request.into_inner();
         let question = match request.by {
@@ -124,7 +112,7 @@ impl QueryApi for Looking {
         request: Request<v1::ListHolderRecordsRequest>,
     ) -> Result<Response<v1::ListHolderRecordsResponse>, Status> {
         let window = window(&request)?;
-        self.within_quota(&window)?;
+        self.quotas.admit(&window)?;
         let deadline = self.deadline(&request);
         let request = request.into_inner();
         let limit = page::size(request.page_size, 20, 100)?;

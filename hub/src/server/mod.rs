@@ -1,18 +1,22 @@
 //! The API and enrolment listeners: an accept loop of our own, because TLS material is reloaded and limits are set here.
 //!
 //! - [`publishing`], [`looking`], [`enrolment`]: the services
+//! - [`quota`]: how often windows and halls may look
 //! - [`auth`]: who is calling, at every request
-//! - [`certificate`]: the server's own, kept current
+//! - [`certificate`], [`authorities`]: the server's own certificate and other CAs, kept current
 
 pub mod auth;
+pub mod authorities;
 pub mod certificate;
 pub mod enrolment;
 pub mod looking;
 mod messages;
 pub mod publishing;
+pub mod quota;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::CertificateDer;
@@ -52,8 +56,8 @@ pub const MAX_MESSAGE_BYTES: usize = 4 << 20;
 /// One listener: how it speaks TLS, what it serves, and how it knows its callers.
 #[derive(Clone)]
 pub struct Endpoint {
-    /// TLS.
-    pub tls: Arc<rustls::ServerConfig>,
+    /// TLS; swapped when another CA's files change.
+    pub tls: Arc<ArcSwap<rustls::ServerConfig>>,
     /// Services.
     pub routes: Routes,
     /// How callers are known; `None` where anybody may call (enrolment).
@@ -108,7 +112,7 @@ async fn handshake(stream: TcpStream, endpoint: &Endpoint) -> Option<TlsStream<T
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "nodelay not set");
     }
-    let handshake = TlsAcceptor::from(Arc::clone(&endpoint.tls)).accept(stream);
+    let handshake = TlsAcceptor::from(endpoint.tls.load_full()).accept(stream);
     match tokio::time::timeout(HANDSHAKE, handshake).await {
         Ok(Ok(tls)) => return Some(tls),
         Ok(Err(error)) => tracing::info!(%error, "handshake refused"),

@@ -1,7 +1,7 @@
 //! The Publishing service: the wire of [`crate::publish`].
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -15,7 +15,7 @@ use weft_proto::{
         self, PublishRequest, PublishResponse, publish_response::Kind, publishing_server::Publishing as PublishingApi,
     },
 };
-use weft_record::verify::Sender;
+use weft_record::{record_id::RecordId, verify::Sender};
 
 use super::{
     auth::{Authenticator, sender},
@@ -27,7 +27,7 @@ use crate::{
     follow::Follower,
     identity::Caller,
     index::{
-        SharedIndex,
+        Error as IndexError, SharedIndex,
         rows::{OutcomeRow, SubmissionId},
     },
     keys::Keys,
@@ -200,7 +200,7 @@ impl Publishing {
                         let ids = settled.iter().map(|row| row.submission_id).collect();
                         lock(&watched).done(&ids);
                         let full = settled.len() == OUTCOMES;
-                        for row in settled {
+                        for row in settled.into_iter().filter(|row| is_of(row, &sender)) {
                             let kind = Some(Kind::Outcome(outcome_message(row)));
                             if out.send(Ok(PublishResponse { kind })).await.is_err() {
                                 return;
@@ -220,6 +220,23 @@ impl Publishing {
                 () = tokio::time::sleep(Duration::from_millis(200)) => {}
             }
         }
+    }
+
+    /// Those of the sender's department. A submission id is a hash of sealed bytes: who has it may have the record, and what became of
+    /// another department's is still none of its business. Of what was refused at the door the sender counts, whatever the bytes say.
+    async fn own(&self, rows: Vec<OutcomeRow>, sender: &Sender) -> Result<Vec<OutcomeRow>, IndexError> {
+        let at_the_door = |row: &&OutcomeRow| row.partition.topic == Topic::Quarantine;
+        let refused: Vec<SubmissionId> = rows.iter().filter(at_the_door).map(|row| row.submission_id).collect();
+        let senders: HashMap<SubmissionId, String> = if refused.is_empty() {
+            HashMap::new()
+        } else {
+            self.index.refused_senders(&refused).await?.into_iter().collect()
+        };
+        let is_own = |row: &OutcomeRow| match row.partition.topic {
+            Topic::Quarantine => senders.get(&row.submission_id) == Some(&sender.department),
+            _ => is_of(row, sender),
+        };
+        Ok(rows.into_iter().filter(is_own).collect())
     }
 
     /// Resend requests older than a day are not told again to a stream that begins.
@@ -252,6 +269,11 @@ fn lock(watched: &Mutex<Watched>) -> std::sync::MutexGuard<'_, Watched> {
 /// was confirmed meanwhile), only the outcome of that entry may release them.
 fn is_told(row: &OutcomeRow) -> bool {
     row.outcome != outcome::PENDING && row.partition.topic != Topic::Quarantine
+}
+
+/// Whether the record of an outcome is of the sender's department.
+fn is_of(row: &OutcomeRow, sender: &Sender) -> bool {
+    row.record_id.parse::<RecordId>().is_ok_and(|id| id.department() == sender.department)
 }
 
 fn too_large() -> Refusal {
@@ -326,10 +348,7 @@ impl PublishingApi for Publishing {
         }
         let ids: Vec<SubmissionId> = request.submission_ids.into_iter().filter_map(|id| id.try_into().ok()).collect();
         let rows = self.index.outcomes(&ids).await.map_err(Refusal::from)?;
-        // A submission id is a hash of sealed bytes: who has it has the record. Another department's record is still none of its business.
-        let own = rows
-            .into_iter()
-            .filter(|row| row.record_id.is_empty() || row.record_id.contains(&format!(".{}.", sender.department)));
-        Ok(Response::new(v1::OutcomeOfResponse { outcomes: own.map(outcome_message).collect() }))
+        let own = self.own(rows, &sender).await.map_err(Refusal::from)?;
+        Ok(Response::new(v1::OutcomeOfResponse { outcomes: own.into_iter().map(outcome_message).collect() }))
     }
 }

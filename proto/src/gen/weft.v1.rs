@@ -686,7 +686,7 @@ pub mod publishing_client {
             req.extensions_mut().insert(GrpcMethod::new("weft.v1.Publishing", "Heads"));
             self.inner.unary(req, path, codec).await
         }
-        /// What became of submissions, at any instance, after any restart.
+        /// What became of submissions, at any instance, after any restart. Another department's are left out, as unknown ones are.
         pub async fn outcome_of(
             &mut self,
             request: impl tonic::IntoRequest<super::OutcomeOfRequest>,
@@ -744,7 +744,7 @@ pub mod publishing_server {
             &self,
             request: tonic::Request<super::HeadsRequest>,
         ) -> std::result::Result<tonic::Response<super::HeadsResponse>, tonic::Status>;
-        /// What became of submissions, at any instance, after any restart.
+        /// What became of submissions, at any instance, after any restart. Another department's are left out, as unknown ones are.
         async fn outcome_of(
             &self,
             request: tonic::Request<super::OutcomeOfRequest>,
@@ -1010,11 +1010,12 @@ pub mod publishing_server {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Look {
     /// A UUID chosen by the window. A repeat is answered anew from the same versions and joined to the first in the ledger.
+    /// With another record or identifier of the same type it is refused.
     #[prost(string, tag = "1")]
     pub request_id: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "2")]
     pub case: ::core::option::Option<CaseRef>,
-    /// Why, 1 to 200 characters, in the clerk's words.
+    /// Why, 1 to 200 characters, in the clerk's words, or the grant's where that says `exact_purpose`. Without one a look is denied.
     #[prost(string, tag = "3")]
     pub purpose: ::prost::alloc::string::String,
     /// The clerk's number at the window, 1 to 64 characters.
@@ -1602,6 +1603,15 @@ pub struct GrantInfo {
     /// `requested`, `active`, `suspended` or `revoked`.
     #[prost(string, tag = "9")]
     pub state: ::prost::alloc::string::String,
+    /// The first day it allows anything, a local date (Asia/Shanghai); empty means from its approval on.
+    #[prost(string, tag = "10")]
+    pub valid_from: ::prost::alloc::string::String,
+    /// The last day, included; empty means until it is ended.
+    #[prost(string, tag = "11")]
+    pub valid_until: ::prost::alloc::string::String,
+    /// A look must give exactly `purpose` as its own; otherwise the clerk's own words will do.
+    #[prost(bool, tag = "12")]
+    pub exact_purpose: bool,
 }
 /// Generated client implementations.
 pub mod catalogue_client {
@@ -3618,10 +3628,24 @@ pub struct WindowInfo {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RevokeIdentityRequest {
-    /// The whole SPIFFE URI.
+    /// The whole SPIFFE URI, or its path.
     #[prost(string, tag = "1")]
     pub identity: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
+    pub why: ::prost::alloc::string::String,
+    /// Only the certificate with this serial number, hex; empty means the identity.
+    #[prost(string, tag = "3")]
+    pub serial: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdmitIdentityRequest {
+    /// The whole SPIFFE URI, or its path.
+    #[prost(string, tag = "1")]
+    pub identity: ::prost::alloc::string::String,
+    /// The authority's name under `tls.client_ca`.
+    #[prost(string, tag = "2")]
+    pub authority: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
     pub why: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3703,6 +3727,42 @@ pub struct ListAllGrantsResponse {
     #[prost(message, repeated, tag = "1")]
     pub grants: ::prost::alloc::vec::Vec<GrantInfo>,
 }
+/// A record type as it stands under `schemas/record-types/`; at most 256 KiB each.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecordTypeText {
+    /// `type.toml`
+    #[prost(string, tag = "1")]
+    pub definition: ::prost::alloc::string::String,
+    /// `v<version>.schema.json`
+    #[prost(string, tag = "2")]
+    pub schema: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CheckRecordTypeRequest {
+    #[prost(message, optional, tag = "1")]
+    pub record_type: ::core::option::Option<RecordTypeText>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CheckRecordTypeResponse {
+    #[prost(string, tag = "1")]
+    pub record_type: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub version: u32,
+    /// Grants, in force or asked for, that it would break, by their ids.
+    #[prost(string, repeated, tag = "3")]
+    pub grants: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Service items that it would break.
+    #[prost(string, repeated, tag = "4")]
+    pub service_items: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// By what; empty where it would be taken.
+    #[prost(string, repeated, tag = "5")]
+    pub incompatibilities: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RegisterRecordTypeRequest {
+    #[prost(message, optional, tag = "1")]
+    pub record_type: ::core::option::Option<RecordTypeText>,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListQuarantineRequest {
     #[prost(string, tag = "1")]
@@ -3778,6 +3838,7 @@ pub struct Alarm {
     pub alarm: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "2")]
     pub at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Of the entry that it is about, where it is about one.
     #[prost(message, optional, tag = "3")]
     pub position: ::core::option::Option<Position>,
     #[prost(string, tag = "4")]
@@ -4009,7 +4070,29 @@ pub mod operator_client {
                 .insert(GrpcMethod::new("weft.v1.Operator", "ListWindows"));
             self.inner.unary(req, path, codec).await
         }
-        /// Cuts an identity off: within 10 s on open connections, at once on new ones.
+        /// Makes an identity known whose certificates another authority gives, one that the hub's configuration names.
+        pub async fn admit_identity(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AdmitIdentityRequest>,
+        ) -> std::result::Result<tonic::Response<super::Change>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/weft.v1.Operator/AdmitIdentity",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("weft.v1.Operator", "AdmitIdentity"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Cuts an identity off, or one of its certificates: within 10 s on open connections, at once on new ones.
         pub async fn revoke_identity(
             &mut self,
             request: impl tonic::IntoRequest<super::RevokeIdentityRequest>,
@@ -4167,6 +4250,53 @@ pub mod operator_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("weft.v1.Operator", "ListAllGrants"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Whether a record type, or a new version of one, would be taken, and whom it would break.
+        pub async fn check_record_type(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CheckRecordTypeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CheckRecordTypeResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/weft.v1.Operator/CheckRecordType",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("weft.v1.Operator", "CheckRecordType"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Registers a record type, or a new version of one that breaks nobody. Every instance takes it up with its registry view.
+        pub async fn register_record_type(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RegisterRecordTypeRequest>,
+        ) -> std::result::Result<tonic::Response<super::Change>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/weft.v1.Operator/RegisterRecordType",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("weft.v1.Operator", "RegisterRecordType"));
             self.inner.unary(req, path, codec).await
         }
         /// Refused submissions that wait for a right one, without any personal data.
@@ -4390,7 +4520,12 @@ pub mod operator_server {
             tonic::Response<super::ListWindowsResponse>,
             tonic::Status,
         >;
-        /// Cuts an identity off: within 10 s on open connections, at once on new ones.
+        /// Makes an identity known whose certificates another authority gives, one that the hub's configuration names.
+        async fn admit_identity(
+            &self,
+            request: tonic::Request<super::AdmitIdentityRequest>,
+        ) -> std::result::Result<tonic::Response<super::Change>, tonic::Status>;
+        /// Cuts an identity off, or one of its certificates: within 10 s on open connections, at once on new ones.
         async fn revoke_identity(
             &self,
             request: tonic::Request<super::RevokeIdentityRequest>,
@@ -4431,6 +4566,19 @@ pub mod operator_server {
             tonic::Response<super::ListAllGrantsResponse>,
             tonic::Status,
         >;
+        /// Whether a record type, or a new version of one, would be taken, and whom it would break.
+        async fn check_record_type(
+            &self,
+            request: tonic::Request<super::CheckRecordTypeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CheckRecordTypeResponse>,
+            tonic::Status,
+        >;
+        /// Registers a record type, or a new version of one that breaks nobody. Every instance takes it up with its registry view.
+        async fn register_record_type(
+            &self,
+            request: tonic::Request<super::RegisterRecordTypeRequest>,
+        ) -> std::result::Result<tonic::Response<super::Change>, tonic::Status>;
         /// Refused submissions that wait for a right one, without any personal data.
         async fn list_quarantine(
             &self,
@@ -4725,6 +4873,51 @@ pub mod operator_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListWindowsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/weft.v1.Operator/AdmitIdentity" => {
+                    #[allow(non_camel_case_types)]
+                    struct AdmitIdentitySvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::AdmitIdentityRequest>
+                    for AdmitIdentitySvc<T> {
+                        type Response = super::Change;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AdmitIdentityRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::admit_identity(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AdmitIdentitySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -5041,6 +5234,96 @@ pub mod operator_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListAllGrantsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/weft.v1.Operator/CheckRecordType" => {
+                    #[allow(non_camel_case_types)]
+                    struct CheckRecordTypeSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::CheckRecordTypeRequest>
+                    for CheckRecordTypeSvc<T> {
+                        type Response = super::CheckRecordTypeResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CheckRecordTypeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::check_record_type(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CheckRecordTypeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/weft.v1.Operator/RegisterRecordType" => {
+                    #[allow(non_camel_case_types)]
+                    struct RegisterRecordTypeSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::RegisterRecordTypeRequest>
+                    for RegisterRecordTypeSvc<T> {
+                        type Response = super::Change;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RegisterRecordTypeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::register_record_type(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RegisterRecordTypeSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

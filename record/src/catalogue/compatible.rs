@@ -39,6 +39,30 @@ pub enum Incompatibility {
     HolderNarrowed(String),
 }
 
+impl Incompatibility {
+    /// The field that it is about; `None` where it is about the type as a whole.
+    #[must_use]
+    pub fn field(&self) -> Option<&str> {
+        match self {
+            Self::FieldDropped(name)
+            | Self::NewlyRequired(name)
+            | Self::NoLongerRequired(name)
+            | Self::TypeChanged(name)
+            | Self::PatternChanged(name)
+            | Self::Narrowed(name)
+            | Self::AcceptsEverything(name)
+            | Self::ShareNarrowed(name)
+            | Self::RuleChanged(name) => Some(name),
+            Self::OtherType
+            | Self::VersionNotHigher
+            | Self::NaturalKeyChanged
+            | Self::FewerSlots
+            | Self::EventDropped(_)
+            | Self::HolderNarrowed(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for Incompatibility {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

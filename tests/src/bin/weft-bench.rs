@@ -73,6 +73,8 @@ async fn main() {
 fn unlimited(config: &mut Config) {
     config.limits.looks_per_second = 1_000_000;
     config.limits.looks_burst = 1_000_000;
+    config.limits.hall_looks_per_second = 1_000_000;
+    config.limits.hall_looks_burst = 1_000_000;
 }
 
 fn row(pair: &str, what: &str, rate: f64, ratio: Option<f64>) {
@@ -300,6 +302,7 @@ fn entry() -> Look {
         department: "market-regulation".into(),
         record_type: TYPE.into(),
         holder: String::new(),
+        question: String::new(),
         given: Vec::new(),
         as_of: None,
         registry_position: 0,

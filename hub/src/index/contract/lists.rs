@@ -58,6 +58,30 @@ pub(super) async fn ledger_in_order(factory: &dyn Factory) {
     assert!(index.ledger(5, 2).await.unwrap().is_empty());
 }
 
+pub(super) async fn refused_senders_and_alarms_of_no_entry(factory: &dyn Factory) {
+    let (_subject, index) = fresh(factory).await;
+    let mut door = Writer::new(&index, quarantine_partition()).await;
+    let id = |byte: u8| hex::encode([byte; 32]);
+    let mut rows: Vec<_> = (0..2).map(|offset| quarantine(&format!("r{offset}"), 1, offset)).collect();
+    rows[0].id = id(1);
+    rows[1] = QuarantineRow { id: id(2), department: "other".into(), ..rows[1].clone() };
+    door.commit(2, &Rows { quarantine: rows, ..Rows::default() }).await;
+    let mut senders = index.refused_senders(&[[1; 32], [2; 32], [3; 32]]).await.unwrap();
+    senders.sort();
+    assert_eq!(senders, [([1; 32], DEPARTMENT.to_owned()), ([2; 32], "other".to_owned())]);
+    assert!(index.refused_senders(&[]).await.unwrap().is_empty());
+
+    let first = alarm(&quarantine_partition(), 0);
+    let again = crate::index::rows::AlarmRow { detail: "again".into(), ..first.clone() };
+    let second = crate::index::rows::AlarmRow { id: "hub/x".into(), at: first.at + 1, ..first.clone() };
+    index.raise_alarms(std::slice::from_ref(&first)).await.unwrap();
+    let digest = index.digest(DigestScope::Everything).await.unwrap();
+    index.raise_alarms(&[again, second.clone()]).await.unwrap();
+    index.raise_alarms(&[]).await.unwrap();
+    assert_eq!(index.digest(DigestScope::Everything).await.unwrap(), digest, "a rebuild does not find it again");
+    assert_eq!(index.alarms(10).await.unwrap(), [second, first]);
+}
+
 pub(super) async fn quarantine_in_pages(factory: &dyn Factory) {
     let (_subject, index) = fresh(factory).await;
     let mut door = Writer::new(&index, quarantine_partition()).await;

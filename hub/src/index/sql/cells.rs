@@ -7,7 +7,7 @@ use super::{
 use crate::{
     index::rows::{
         AlarmRow, AppendRow, HeadEntry, HeadRow, LedgerRow, OutcomeRow, PositionRow, QuarantineRow, RecentEntry,
-        VersionRow,
+        SubmissionId, VersionRow,
     },
     log::{EntryId, Partition, Topic},
 };
@@ -210,6 +210,12 @@ pub(super) fn quarantine(cells: &mut Cells) -> Result<QuarantineRow, Error> {
         partition: partition(cells)?,
         offset: cells.count()?,
     })
+}
+
+pub(super) fn refused_sender(cells: &mut Cells) -> Result<(SubmissionId, String), Error> {
+    let mut id = [0; 32];
+    hex::decode_to_slice(cells.text()?, &mut id).map_err(|_| broken("a quarantine id is no submission id"))?;
+    Ok((id, cells.text()?))
 }
 
 pub(super) fn of_quarantine(row: &QuarantineRow) -> Vec<Value> {

@@ -11,7 +11,7 @@ use crate::{
     clock::Millis,
     index::{
         Advance, KeyedHash,
-        rows::{AppendRow, FleetRow, OutcomeRow, PositionRow, Rows, Stub},
+        rows::{AlarmRow, AppendRow, FleetRow, OutcomeRow, PositionRow, Rows, Stub},
     },
     log::Partition,
 };
@@ -215,6 +215,12 @@ pub(super) async fn lease(
     let taken = session.rows(&sql::TAKE_LEASE, args, cells::position).await?.pop();
     session.commit().await?;
     Ok(taken)
+}
+
+pub(super) async fn raise_alarms(engine: &dyn Engine, alarms: &[AlarmRow]) -> Result<(), Error> {
+    let mut session = engine.write().await?;
+    batch(session.as_mut(), &sql::INSERT_ALARMS, alarms.iter().map(cells::of_alarm)).await?;
+    session.commit().await
 }
 
 pub(super) async fn release(engine: &dyn Engine, owner: &str) -> Result<(), Error> {

@@ -124,6 +124,14 @@ pub(super) async fn quarantine_open(engine: &dyn Engine, sender: &str) -> Result
     number(engine, &sql::QUARANTINE_OPEN_OF, [sender.into()]).await
 }
 
+pub(super) async fn refused_senders(
+    engine: &dyn Engine,
+    submissions: &[SubmissionId],
+) -> Result<Vec<(SubmissionId, String)>, Error> {
+    let batch = submissions.iter().map(|id| vec![(&hex::encode(id)).into()]).collect();
+    rows(engine, &sql::REFUSED_SENDERS, Args::batch(batch), cells::refused_sender).await
+}
+
 pub(super) async fn alarms(engine: &dyn Engine, limit: u32) -> Result<Vec<AlarmRow>, Error> {
     rows(engine, &sql::ALARMS_NEWEST, Args::singles([limit.into()]), cells::alarm).await
 }

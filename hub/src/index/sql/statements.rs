@@ -112,6 +112,8 @@ const QUARANTINE: Columns = &[
     ("entry_offset", Int),
 ];
 
+const QUARANTINE_IDS: Columns = &[("id", Text)];
+
 const CLOSED: Columns = &[("department", Text), ("record_id", Text), ("version", Int)];
 
 const LEDGER: Columns = &[
@@ -234,6 +236,9 @@ ORDER BY entry_offset LIMIT $2", 2, NONE;
     QUARANTINE_PAGE = include_str!("quarantine_page.sql"), 3, NONE;
     QUARANTINE_OPEN_OF = "-- quarantine_open_of
 SELECT count(*) FROM quarantine WHERE sender = $1 AND NOT closed", 1, NONE;
+    REFUSED_SENDERS = "-- refused_senders
+WITH batch AS ({batch})
+SELECT q.id, q.department FROM batch b CROSS JOIN quarantine q WHERE q.id = b.id", 0, QUARANTINE_IDS;
     ALARMS_NEWEST = "-- alarms_newest
 SELECT id, alarm, at_ms, topic, partition_no, entry_offset, detail
 FROM alarms ORDER BY at_ms DESC, id DESC LIMIT $1", 1, NONE;
