@@ -7,10 +7,15 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{coverage::Coverage, hours::Hours, mapping::Mapping, source::file::FileConfig};
+use crate::{
+    coverage::Coverage,
+    hours::Hours,
+    mapping::Mapping,
+    source::{file::FileConfig, odbc::OdbcConfig, sql::SqlConfig},
+};
 
 /// The kinds of source, for messages.
-const KINDS: &str = "[source.file]";
+const KINDS: &str = "[source.file], [source.sql], [source.odbc]";
 
 /// The whole of `adapter.toml`. Relative paths are taken from the file's own folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +98,10 @@ pub struct SourceConfig {
     pub max_failed_percent: u8,
     /// A watched folder.
     pub file: Option<FileConfig>,
+    /// A table or view of PostgreSQL, MySQL, MariaDB or SQLite.
+    pub sql: Option<SqlConfig>,
+    /// A table or view of whatever has an ODBC driver.
+    pub odbc: Option<OdbcConfig>,
     /// How its rows become records.
     pub mapping: Mapping,
 }
@@ -102,6 +111,10 @@ pub struct SourceConfig {
 pub enum Kind<'a> {
     /// A watched folder.
     File(&'a FileConfig),
+    /// A table or view, by the adapter itself.
+    Sql(&'a SqlConfig),
+    /// A table or view, by the helper for ODBC.
+    Odbc(&'a OdbcConfig),
 }
 
 fn default_max_failed() -> u8 {
@@ -131,7 +144,9 @@ impl SourceConfig {
     /// # Errors
     /// None is given, or more than one.
     pub fn kind(&self) -> Result<Kind<'_>, Error> {
-        let mut given = [self.file.as_ref().map(Kind::File)].into_iter().flatten();
+        let kinds =
+            [self.file.as_ref().map(Kind::File), self.sql.as_ref().map(Kind::Sql), self.odbc.as_ref().map(Kind::Odbc)];
+        let mut given = kinds.into_iter().flatten();
         match (given.next(), given.next()) {
             (Some(kind), None) => Ok(kind),
             _ => Err(wrong(self.at(""), format!("give exactly one of {KINDS}"))),
@@ -142,6 +157,8 @@ impl SourceConfig {
     pub fn kind_name(&self) -> &'static str {
         match self.kind() {
             Ok(Kind::File(_)) => "file",
+            Ok(Kind::Sql(_)) => "sql",
+            Ok(Kind::Odbc(_)) => "odbc",
             Err(_) => "",
         }
     }
@@ -155,6 +172,12 @@ impl SourceConfig {
         if let Some(file) = &mut self.file {
             file.root(base);
         }
+        if let Some(sql) = &mut self.sql {
+            sql.root(base);
+        }
+        if let Some(odbc) = &mut self.odbc {
+            odbc.root(base);
+        }
     }
 
     fn verify(&self) -> Result<(), Error> {
@@ -167,6 +190,8 @@ impl SourceConfig {
         self.hours()?;
         match self.kind()? {
             Kind::File(file) => file.verify(|key| self.at(key)),
+            Kind::Sql(sql) => sql.verify(|key| self.at(key)),
+            Kind::Odbc(odbc) => odbc.verify(|key| self.at(key)),
         }
     }
 
@@ -288,7 +313,7 @@ uscc = { column = "统一社会信用代码" }
     fn paths_are_relative_to_the_file_and_defaults_hold() {
         let config = Config::parse(SMALL, Path::new("/etc/weft")).unwrap();
         assert_eq!(config.state_dir, Path::new("/etc/weft/state"));
-        let Kind::File(file) = config.sources[0].kind().unwrap();
+        let Kind::File(file) = config.sources[0].kind().unwrap() else { panic!("a folder") };
         assert_eq!(*file, FileConfig::new("/etc/weft/drop"));
     }
 

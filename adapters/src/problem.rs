@@ -157,6 +157,15 @@ reasons! {
     /// The file was done before, under the same mapping.
     AlreadyDone = "already_done",
         "内容相同的文件已处理过；无需再放", "a file of the same content was processed before; nothing to do";
+    /// The row's watermark is NULL.
+    WatermarkMissing = "watermark_missing",
+        "水位列为空，无法得知该行何时变动，只能每次重读；请在本部门系统中补上", "the watermark column is empty, so nothing tells when the row changes and it is read every time; fill it in the department's system";
+    /// The account of a database can do more than read.
+    AccountCanWrite = "account_can_write",
+        "数据库账号不止有只读权限；请换用只读账号", "the database account can do more than read; use one that can only read";
+    /// Whether the account can do more than read cannot be told.
+    RightsUnknown = "rights_unknown",
+        "无法得知数据库账号是否只读；请向数据库管理员核实", "whether the database account can only read cannot be told; ask whoever runs the database";
     /// The hub refused the record at the door.
     Rejected = "rejected",
         "枢纽拒收；请按所列问题改正后重新导出", "the hub refused the record; correct what it names and export again";

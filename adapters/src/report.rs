@@ -17,7 +17,7 @@ use crate::{
     runner::{Error, mappers},
     sealing,
     source::{
-        self, Item, Next, RowsError, Source, Unit,
+        self, Access, Item, Next, RowsError, Source, Unit,
         file::{FileConfig, waiting_names},
     },
     spool::{ProblemRow, Spool},
@@ -55,7 +55,12 @@ pub async fn check(config: &Config, surroundings: &Surroundings) -> Result<Vec<F
     for (source_config, mapper) in config.sources.iter().zip(mappers(&catalogue, config)?) {
         let of = catalogue.record_type(mapper.record_type());
         let of = of.ok_or_else(|| sealing::Error::UnknownType(mapper.record_type().to_owned()))?;
-        for mut source in sources(source_config, &config.state_dir, surroundings)? {
+        for mut source in sources(source_config, mapper.columns(), &config.state_dir, surroundings)? {
+            let warnings = source.warnings().await?;
+            if !warnings.is_empty() {
+                let source = source_config.name.clone();
+                reports.push(FileReport { source, problems: warnings, ..FileReport::default() });
+            }
             let (unit, unreadable) = match source.next().await? {
                 Next::Unit(unit) => (unit, None),
                 Next::Unreadable(unit, refused) => (unit, Some(refused)),
@@ -78,15 +83,33 @@ pub async fn check(config: &Config, surroundings: &Surroundings) -> Result<Vec<F
     Ok(reports)
 }
 
+/// What each source asks of the department's system, to hand to whoever runs that. Nothing is reached for it.
+///
+/// # Errors
+/// The configuration or a mapping is wrong.
+pub fn access(config: &Config, surroundings: &Surroundings) -> Result<Vec<(String, Vec<Access>)>, Error> {
+    config.verify()?;
+    let catalogue = Catalogue::builtin()?;
+    let mut all = Vec::new();
+    for (source_config, mapper) in config.sources.iter().zip(mappers(&catalogue, config)?) {
+        let source = source::open(source_config, mapper.columns(), &config.state_dir, surroundings)?;
+        all.push((source_config.name.clone(), source.access()));
+    }
+    Ok(all)
+}
+
 /// The source; of a folder, one for each file that waits, as it stands: a source offers its first unit until that is
 /// finished, and a dry run finishes none.
 fn sources(
     config: &SourceConfig,
+    columns: &[String],
     state_dir: &Path,
     surroundings: &Surroundings,
 ) -> Result<Vec<Box<dyn Source>>, Error> {
-    let open = |config: &SourceConfig| source::open(config, state_dir, surroundings).map_err(Error::from);
-    let Kind::File(file) = config.kind()?;
+    let open = |config: &SourceConfig| source::open(config, columns, state_dir, surroundings).map_err(Error::from);
+    let Kind::File(file) = config.kind()? else {
+        return Ok(vec![open(config)?]);
+    };
     let names = waiting_names(file).map_err(|cause| {
         let source_name = config.name.clone();
         source::Error { source_name, what: "listing the folder", cause }

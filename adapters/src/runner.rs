@@ -167,7 +167,7 @@ impl Adapter {
             let limits = config.limits.clone();
             let progress: Arc<dyn Progress> = life.clone();
             let directory = directory.clone();
-            let source = source::open(source_config, &config.state_dir, &surroundings)?;
+            let source = source::open(source_config, mapper.columns(), &config.state_dir, &surroundings)?;
             let (hours, poll) = (source_config.hours()?, source_config.poll());
             let max_failed_percent = source_config.max_failed_percent;
             let (intake, stopped) = (intake.clone(), None);

@@ -2,6 +2,9 @@
 
 pub mod cursor;
 pub mod file;
+pub mod odbc;
+pub mod sql;
+pub mod table;
 
 #[cfg(any(test, feature = "test-util"))]
 pub mod contract;
@@ -18,6 +21,7 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 pub use sheet::{SHEET_CHILD, sheet_child};
+pub use table::Access;
 
 use crate::{
     clock::Surroundings,
@@ -209,18 +213,34 @@ pub trait Source: Send + Sync + Debug {
         let _ = since_ms;
         Ok(false)
     }
+
+    /// What is not as it should be with the way into the department's system; for `check`.
+    ///
+    /// # Errors
+    /// The source cannot be reached.
+    async fn warnings(&mut self) -> Result<Vec<RowProblem>, Error> {
+        Ok(Vec::new())
+    }
+
+    /// What is asked of the department's system, to hand to whoever runs it. Nothing is reached for it.
+    fn access(&self) -> Vec<Access> {
+        Vec::new()
+    }
 }
 
-/// The source that a configuration describes. `state_dir` is where it may keep what it must remember.
+/// The source that a configuration describes, for `columns`. `state_dir` is where it may keep what it must remember.
 ///
 /// # Errors
 /// The configuration gives no kind, or more than one.
-pub(crate) fn open(
+pub fn open(
     config: &SourceConfig,
-    _state_dir: &Path,
+    columns: &[String],
+    state_dir: &Path,
     surroundings: &Surroundings,
 ) -> Result<Box<dyn Source>, config::Error> {
     Ok(match config.kind()? {
         Kind::File(file) => Box::new(file::FileSource::new(&config.name, file.clone(), surroundings)),
+        Kind::Odbc(odbc) => Box::new(odbc.source(config, columns, state_dir, surroundings)),
+        Kind::Sql(sql) => Box::new(sql.source(config, columns, state_dir, surroundings)),
     })
 }

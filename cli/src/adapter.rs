@@ -34,6 +34,10 @@ pub(crate) enum AdapterCommand {
     Check {
         #[command(flatten)]
         config: ConfigArg,
+        /// Show every statement that is run in the department's databases, the rights it needs, hours and rate, to hand
+        /// to whoever runs them; nothing is read
+        #[arg(long)]
+        show_access: bool,
     },
     /// Watch the sources and publish what changes, until stopped
     Run {
@@ -98,7 +102,8 @@ impl AdapterCommand {
     pub(crate) async fn run(self) -> Result<Report, Failure> {
         match self {
             Self::Join { config, token_file } => join(&config.load()?, &token_file).await,
-            Self::Check { config } => check(&config.load()?).await,
+            Self::Check { config, show_access: true } => access(&config.load()?),
+            Self::Check { config, show_access: false } => check(&config.load()?).await,
             Self::Run { config, once: false } => run(config.load()?).await,
             Self::Run { config, once: true } => run_once(config.load()?).await,
             Self::Problems { config } => problems(&config.load()?).await,
@@ -195,6 +200,25 @@ async fn check(config: &Config) -> Result<Report, Failure> {
     Ok(Report::both(table, Value::Array(files)).with_code(if wrong { Code::Problems } else { Code::Done }))
 }
 
+fn access(config: &Config) -> Result<Report, Failure> {
+    let mut rows = Vec::new();
+    let mut texts = String::new();
+    for (source, all) in weft_adapter::access(config, &Surroundings::system()).map_err(failed)? {
+        for access in all {
+            let row = json!({
+                "source": source, "purpose": access.purpose, "statement": access.statement, "rights": access.rights,
+                "when": access.when, "rate": access.rate,
+            });
+            texts.push_str(&format!("{}\n", sheet(&row)));
+            rows.push(row);
+        }
+    }
+    if rows.is_empty() {
+        texts.push_str("没有读取数据库的来源\nno source reads a database\n");
+    }
+    Ok(Report::both(texts, Value::Array(rows)))
+}
+
 async fn run(config: Config) -> Result<Report, Failure> {
     let stop = stop::on_signal()?;
     weft_adapter::run(config, progress::surroundings(), stop).await.map_err(failed)?;
@@ -252,7 +276,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("adapter.toml");
         std::fs::write(&config, "nmae = 1\n").unwrap();
-        let failure = AdapterCommand::Check { config: ConfigArg { config } }.run().await.unwrap_err();
+        let failure =
+            AdapterCommand::Check { config: ConfigArg { config }, show_access: false }.run().await.unwrap_err();
         assert_eq!(failure.code(), Code::Usage);
         assert!(failure.shown(Format::Table).contains("nmae"), "{}", failure.shown(Format::Table));
     }

@@ -7,6 +7,8 @@
 //! | [`folder`] | scratch folders under the target folder |
 //! | [`kafka`] | an Apache Kafka broker of its own |
 //! | [`postgres`] | a PostgreSQL server of its own |
+//! | [`mariadb`] | a MariaDB server of its own |
+//! | [`tables`] | tables of databases as sources |
 //! | [`history`] | what a client saw, written by the client, line by line |
 //! | [`judge`] | the oracle: a history against the state that was found afterwards |
 //! | [`hub`] | a hub in this process |
@@ -35,6 +37,7 @@ pub mod instance;
 pub mod judge;
 pub mod kafka;
 pub mod load;
+pub mod mariadb;
 pub mod office;
 pub mod place;
 pub mod postgres;
@@ -44,6 +47,7 @@ pub mod scan;
 pub mod scene;
 pub mod stalled;
 pub mod story;
+pub mod tables;
 pub mod window;
 
 pub use eventually::eventually;

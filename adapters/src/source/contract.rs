@@ -1,5 +1,7 @@
 //! The suite that every source passes, as generic functions over something that can fill it.
 
+pub mod in_turn;
+
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
