@@ -11,11 +11,11 @@ use crate::{
     coverage::Coverage,
     hours::Hours,
     mapping::Mapping,
-    source::{file::FileConfig, odbc::OdbcConfig, sql::SqlConfig},
+    source::{file::FileConfig, odbc::OdbcConfig, push::PushConfig, rest::RestConfig, sql::SqlConfig},
 };
 
 /// The kinds of source, for messages.
-const KINDS: &str = "[source.file], [source.sql], [source.odbc]";
+const KINDS: &str = "[source.file], [source.sql], [source.odbc], [source.rest], [source.push]";
 
 /// The whole of `adapter.toml`. Relative paths are taken from the file's own folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +102,10 @@ pub struct SourceConfig {
     pub sql: Option<SqlConfig>,
     /// A table or view of whatever has an ODBC driver.
     pub odbc: Option<OdbcConfig>,
+    /// A system that serves its records as JSON over HTTP.
+    pub rest: Option<RestConfig>,
+    /// An endpoint on this machine where the department's system posts its records.
+    pub push: Option<PushConfig>,
     /// How its rows become records.
     pub mapping: Mapping,
 }
@@ -115,6 +119,10 @@ pub enum Kind<'a> {
     Sql(&'a SqlConfig),
     /// A table or view, by the helper for ODBC.
     Odbc(&'a OdbcConfig),
+    /// Records pulled as JSON over HTTP.
+    Rest(&'a RestConfig),
+    /// Records posted on this machine.
+    Push(&'a PushConfig),
 }
 
 fn default_max_failed() -> u8 {
@@ -144,8 +152,13 @@ impl SourceConfig {
     /// # Errors
     /// None is given, or more than one.
     pub fn kind(&self) -> Result<Kind<'_>, Error> {
-        let kinds =
-            [self.file.as_ref().map(Kind::File), self.sql.as_ref().map(Kind::Sql), self.odbc.as_ref().map(Kind::Odbc)];
+        let kinds = [
+            self.file.as_ref().map(Kind::File),
+            self.sql.as_ref().map(Kind::Sql),
+            self.odbc.as_ref().map(Kind::Odbc),
+            self.rest.as_ref().map(Kind::Rest),
+            self.push.as_ref().map(Kind::Push),
+        ];
         let mut given = kinds.into_iter().flatten();
         match (given.next(), given.next()) {
             (Some(kind), None) => Ok(kind),
@@ -159,6 +172,8 @@ impl SourceConfig {
             Ok(Kind::File(_)) => "file",
             Ok(Kind::Sql(_)) => "sql",
             Ok(Kind::Odbc(_)) => "odbc",
+            Ok(Kind::Rest(_)) => "rest",
+            Ok(Kind::Push(_)) => "push",
             Err(_) => "",
         }
     }
@@ -178,6 +193,12 @@ impl SourceConfig {
         if let Some(odbc) = &mut self.odbc {
             odbc.root(base);
         }
+        if let Some(rest) = &mut self.rest {
+            rest.root(base);
+        }
+        if let Some(push) = &mut self.push {
+            push.root(base);
+        }
     }
 
     fn verify(&self) -> Result<(), Error> {
@@ -192,6 +213,8 @@ impl SourceConfig {
             Kind::File(file) => file.verify(|key| self.at(key)),
             Kind::Sql(sql) => sql.verify(|key| self.at(key)),
             Kind::Odbc(odbc) => odbc.verify(|key| self.at(key)),
+            Kind::Rest(rest) => rest.verify().map_err(|(key, what)| wrong(self.at(key), what)),
+            Kind::Push(push) => push.verify().map_err(|(key, what)| wrong(self.at(key), what)),
         }
     }
 
@@ -199,7 +222,7 @@ impl SourceConfig {
     fn overlaps(&self, other: &Self) -> bool {
         match (&self.file, &other.file) {
             (Some(file), Some(other)) => file.overlaps(other),
-            _ => false,
+            _ => self.push.as_ref().zip(other.push.as_ref()).is_some_and(|(push, other)| push.overlaps(other)),
         }
     }
 }

@@ -1,6 +1,10 @@
 //! Looking without publishing: a dry run over what waits in the sources, and the open problems of a state.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use weft_record::{
     catalogue::{Catalogue, RecordType},
@@ -11,7 +15,7 @@ use crate::{
     change,
     clock::{Chance, Surroundings},
     config::{Config, Kind, SourceConfig},
-    keys::Directory,
+    keys::{self, Directory},
     mapping::{Changes, Mapped, Mapper},
     problem::{Reason, RowProblem},
     runner::{Error, mappers},
@@ -51,11 +55,12 @@ pub async fn check(config: &Config, surroundings: &Surroundings) -> Result<Vec<F
     config.verify()?;
     let catalogue = Catalogue::builtin()?;
     let now_second = surroundings.clock.now().as_second();
+    let scratch = Scratch::new(surroundings)?;
     let mut reports = Vec::new();
     for (source_config, mapper) in config.sources.iter().zip(mappers(&catalogue, config)?) {
         let of = catalogue.record_type(mapper.record_type());
         let of = of.ok_or_else(|| sealing::Error::UnknownType(mapper.record_type().to_owned()))?;
-        for mut source in sources(source_config, mapper.columns(), &config.state_dir, surroundings)? {
+        for mut source in sources(source_config, mapper.columns(), (&config.state_dir, &scratch.0), surroundings)? {
             let warnings = source.warnings().await?;
             if !warnings.is_empty() {
                 let source = source_config.name.clone();
@@ -98,17 +103,43 @@ pub fn access(config: &Config, surroundings: &Surroundings) -> Result<Vec<(Strin
     Ok(all)
 }
 
+/// A folder of a dry run's own, removed with it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(surroundings: &Surroundings) -> Result<Self, Error> {
+        let mut name = [0; 16];
+        surroundings.chance.fill(&mut name).map_err(|_| keys::Error::Key)?;
+        let path = std::env::temp_dir().join(format!("weft-check-{}", hex::encode(name)));
+        Directory::new(&path).create()?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::warn!(%error, "the folder of a dry run could not be removed");
+        }
+    }
+}
+
 /// The source; of a folder, one for each file that waits, as it stands: a source offers its first unit until that is
 /// finished, and a dry run finishes none.
 fn sources(
     config: &SourceConfig,
     columns: &[String],
-    state_dir: &Path,
+    (state_dir, scratch): (&Path, &Path),
     surroundings: &Surroundings,
 ) -> Result<Vec<Box<dyn Source>>, Error> {
     let open = |config: &SourceConfig| source::open(config, columns, state_dir, surroundings).map_err(Error::from);
-    let Kind::File(file) = config.kind()? else {
-        return Ok(vec![open(config)?]);
+    let file = match config.kind()? {
+        Kind::File(file) => file,
+        // What is posted comes to a running adapter alone: a dry run has nothing to read.
+        Kind::Push(_) => return Ok(Vec::new()),
+        // What is pulled for a dry run goes with it.
+        Kind::Rest(_) => return Ok(vec![source::open(config, columns, scratch, surroundings)?]),
+        Kind::Sql(_) | Kind::Odbc(_) => return Ok(vec![open(config)?]),
     };
     let names = waiting_names(file).map_err(|cause| {
         let source_name = config.name.clone();

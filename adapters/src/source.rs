@@ -3,6 +3,8 @@
 pub mod cursor;
 pub mod file;
 pub mod odbc;
+pub mod push;
+pub mod rest;
 pub mod sql;
 pub mod table;
 
@@ -12,6 +14,7 @@ mod delimited;
 mod encoding;
 mod hand;
 mod heading;
+mod inbox;
 pub(crate) mod json;
 mod sheet;
 
@@ -28,6 +31,7 @@ use crate::{
     config::{self, Kind, SourceConfig},
     problem::{Reason, Refused, RowProblem},
 };
+use inbox::Keeping;
 
 /// One thing to work off: a file, an answer of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -238,7 +242,11 @@ pub fn open(
     state_dir: &Path,
     surroundings: &Surroundings,
 ) -> Result<Box<dyn Source>, config::Error> {
+    let keeping =
+        || Keeping::new(state_dir, surroundings).map_err(|error| config::Error::Io(state_dir.to_owned(), error));
     Ok(match config.kind()? {
+        Kind::Rest(rest) => Box::new(rest::RestSource::new(&config.name, rest.clone(), keeping()?)),
+        Kind::Push(push) => Box::new(push::PushSource::new(&config.name, push.clone(), keeping()?)),
         Kind::File(file) => Box::new(file::FileSource::new(&config.name, file.clone(), surroundings)),
         Kind::Odbc(odbc) => Box::new(odbc.source(config, columns, state_dir, surroundings)),
         Kind::Sql(sql) => Box::new(sql.source(config, columns, state_dir, surroundings)),

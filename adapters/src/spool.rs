@@ -9,6 +9,7 @@
 //! - `orders`: what was asked of the adapter
 //! - `backlog`: what waits, in numbers
 //! - `life`: what of the sources' life outlives a restart
+//! - `worked`: what became of one unit
 //! - `vault`: the encryption
 
 mod backlog;
@@ -19,6 +20,7 @@ mod problems;
 mod records;
 mod submissions;
 mod vault;
+mod worked;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -34,9 +36,10 @@ pub use presence::{Snapshot, Vanished};
 pub use problems::ProblemRow;
 pub use records::{Record, Standing};
 pub use submissions::{Counts, Ended, NewSubmission, Origin, Outgoing, Pending};
+pub(crate) use vault::Vault;
+pub use worked::Worked;
 
 use crate::clock::Chance;
-use vault::Vault;
 
 /// How long sealed bytes are kept after their outcome: so long a restored hub can ask for them.
 pub const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);

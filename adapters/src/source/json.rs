@@ -74,7 +74,6 @@ pub(crate) enum Error {
     Io(#[from] std::io::Error),
 }
 
-#[cfg(test)]
 /// Reads one text that is one value.
 ///
 /// # Errors

@@ -42,6 +42,7 @@ CREATE TABLE IF NOT EXISTS submissions (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS submissions_by_stage ON submissions (stage, seq);
 CREATE INDEX IF NOT EXISTS submissions_by_record ON submissions (record_id, seq);
+CREATE INDEX IF NOT EXISTS submissions_by_unit ON submissions (unit);
 
 CREATE TABLE IF NOT EXISTS problems (
     seq       INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -68,6 +69,7 @@ CREATE TABLE IF NOT EXISTS units (
     mapped  INTEGER NOT NULL,
     done_ms INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX IF NOT EXISTS units_by_name ON units (name);
 
 -- Which records had a row in the whole snapshots of a source. The generation is the reading that saw it last.
 CREATE TABLE IF NOT EXISTS presence (

@@ -12,7 +12,7 @@ use crate::clock::Chance;
 /// a spool that writes 1,000 texts a second reaches that after 49 days of never resting, and a back-fill of a million
 /// records uses a thousandth of it.
 #[derive(Clone)]
-pub(super) struct Vault {
+pub(crate) struct Vault {
     key: Arc<LessSafeKey>,
     chance: Arc<dyn Chance>,
 }
@@ -24,13 +24,13 @@ impl std::fmt::Debug for Vault {
 }
 
 impl Vault {
-    pub(super) fn new(key: &[u8; 32], chance: Arc<dyn Chance>) -> Result<Self, Error> {
+    pub(crate) fn new(key: &[u8; 32], chance: Arc<dyn Chance>) -> Result<Self, Error> {
         let key = UnboundKey::new(&AES_256_GCM, key).map_err(|_| Error::Key)?;
         Ok(Self { key: Arc::new(LessSafeKey::new(key)), chance })
     }
 
     /// Nonce, then text and tag. `place` names table, column and row.
-    pub(super) fn lock(&self, place: &[u8], text: &[u8]) -> Result<Vec<u8>, Error> {
+    pub(crate) fn lock(&self, place: &[u8], text: &[u8]) -> Result<Vec<u8>, Error> {
         let mut nonce = [0; NONCE_LEN];
         self.chance.fill(&mut nonce).map_err(|_| Error::Key)?;
         let mut sealed = text.to_vec();
@@ -42,7 +42,7 @@ impl Vault {
 
     /// # Errors
     /// The key is another one, or the bytes are not those that were written at this place.
-    pub(super) fn unlock(&self, place: &[u8], locked: &[u8]) -> Result<Vec<u8>, Error> {
+    pub(crate) fn unlock(&self, place: &[u8], locked: &[u8]) -> Result<Vec<u8>, Error> {
         let (nonce, sealed) = locked.split_at_checked(NONCE_LEN).ok_or(Error::Damaged)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| Error::Damaged)?;
         let mut text = sealed.to_vec();

@@ -1,0 +1,42 @@
+//! What became of one unit, for whoever handed it in.
+
+use std::collections::BTreeMap;
+
+use sqlx::Row as _;
+
+use super::{Digest, Error, Spool, digest};
+use crate::problem::RowProblem;
+
+/// A unit that was worked off.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Worked {
+    /// Rows read.
+    pub rows: u64,
+    /// Rows mapped to a record.
+    pub mapped: u64,
+    /// Versions by the stage they are in: `ready`, `sent`, `receipted`, `held`, `released`, `refused`, `abandoned`.
+    /// Seven days after their end they are no longer counted.
+    pub versions: BTreeMap<String, u64>,
+    /// What was wrong, closed problems too.
+    pub problems: Vec<RowProblem>,
+}
+
+impl Spool {
+    /// What became of the unit called `name`; `None` when none of this name was worked off.
+    ///
+    /// # Errors
+    /// The database failed, or a text does not decrypt.
+    pub async fn worked(&self, name: &str) -> Result<Option<Worked>, Error> {
+        let sql = "-- worked\nSELECT unit, rows, mapped FROM units WHERE name = ? ORDER BY done_ms DESC LIMIT 1";
+        let Some(row) = sqlx::query(sql).bind(name).fetch_optional(&self.pool).await? else { return Ok(None) };
+        let unit: Digest = digest(row.try_get("unit")?)?;
+        let sql = "-- worked_versions\nSELECT stage, count(*) FROM submissions WHERE unit = ? GROUP BY stage";
+        let versions: Vec<(String, i64)> = sqlx::query_as(sql).bind(&unit[..]).fetch_all(&self.pool).await?;
+        Ok(Some(Worked {
+            rows: row.try_get::<i64, _>("rows")?.cast_unsigned(),
+            mapped: row.try_get::<i64, _>("mapped")?.cast_unsigned(),
+            versions: versions.into_iter().map(|(stage, count)| (stage, count.cast_unsigned())).collect(),
+            problems: self.problems(Some(&unit)).await?.into_iter().map(|row| row.problem).collect(),
+        }))
+    }
+}
