@@ -22,8 +22,8 @@
 //! - [`snapshot`], [`status`]: what is told of all this
 //!
 //! Around them: [`config`], [`coverage`] (what a department says that it publishes), [`hours`], [`join`] (how an adapter
-//! becomes one), [`keys`] (what lies in the state directory), [`runner`] (the entry: [`run`], [`run_once`], [`check`],
-//! [`problems`]), [`problem`], [`clock`].
+//! becomes one), [`keys`] (what lies in the state directory), [`init`] (a configuration from a sample), [`runner`] (the
+//! entry: [`run`], [`run_once`], [`check`], [`problems`]), [`problem`], [`clock`].
 
 pub mod ask;
 pub mod backup;
@@ -34,6 +34,7 @@ mod connect;
 pub mod coverage;
 pub mod heads;
 pub mod hours;
+pub mod init;
 pub mod intake;
 pub mod join;
 pub mod keys;

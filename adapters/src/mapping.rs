@@ -28,12 +28,15 @@ use weft_record::status::{Event, Status};
 
 pub use changed::{Changed, Changes, How};
 pub use check::Fault;
+pub(crate) use date::parse as parse_day;
 pub use draft::{Draft, HolderDraft, Intent};
 pub use mapper::{Mapped, Mapper};
-use value::split;
+pub(crate) use named::words as table_words;
+pub(crate) use number::{decimal as parse_decimal, money as parse_money};
+pub(crate) use value::{OPEN_END, is_boolean_word, split};
 
 /// How one kind of row becomes one type of record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mapping {
     /// The record type, such as `business-licence`.
@@ -182,6 +185,9 @@ pub struct Value {
     /// Full-width letters, digits and marks become half-width. By default for identifiers, dates and numbers, and not
     /// for text, where （） may belong to a name.
     pub fold: Option<bool>,
+    /// The cell is a number with a rule of its own, such as `uscc`, where the field has none: it is taken in its normal
+    /// form.
+    pub identifier: Option<String>,
     /// Cell texts that mean "nothing": `["/", "无"]`. An empty cell always does.
     #[serde(default)]
     pub nothing: Vec<String>,

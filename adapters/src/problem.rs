@@ -288,6 +288,21 @@ pub fn report_csv(problems: &[RowProblem]) -> String {
     out
 }
 
+/// Problems of any files as CSV, with file and value (hidden where the field is not public), safe to open in a
+/// spreadsheet.
+pub fn table_csv(problems: &[RowProblem]) -> String {
+    let mut out =
+        String::from("\u{feff}文件 file,行号 line,列 column,值 value,原因 reason,说明,what to do,提示 note\r\n");
+    for problem in problems {
+        let (line, note) = (problem.line.to_string(), if problem.note { "1" } else { "" });
+        let reason = problem.reason.as_str();
+        let cells = [&problem.file, &line, &problem.column, &problem.value, reason, &problem.zh, &problem.en, note];
+        out.push_str(&cells.map(safe_cell).join(","));
+        out.push_str("\r\n");
+    }
+    out
+}
+
 /// A cell that no spreadsheet takes for a formula: one that begins like one gets an apostrophe (OWASP, CSV injection).
 fn safe_cell(text: &str) -> String {
     let guarded = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() };
@@ -304,6 +319,12 @@ mod tests {
         let report = report_csv(&[problem]);
         assert!(report.contains("7,'=cmd|' /C calc'!A0,date_impossible,"), "{report}");
         assert!(!report.contains("370399"));
+        let value =
+            RowProblem::new(8, "名称", Reason::NotInDictionary).value("@SUM(1+1)*cmd|'x'!A1", false).in_file("-a.csv");
+        let hidden = RowProblem::new(9, "号码", Reason::KeyMissing).value("370399", true).in_file("\t=b");
+        let table = table_csv(&[value, hidden]);
+        assert!(table.contains("\n'-a.csv,8,名称,'@SUM(1+1)*cmd|'x'!A1,"), "{table}");
+        assert!(table.contains("'\t=b,9,号码,****,") && !table.contains("370399"), "{table}");
     }
 
     #[test]

@@ -10,8 +10,8 @@ pub mod table;
 
 #[cfg(any(test, feature = "test-util"))]
 pub mod contract;
-mod delimited;
-mod encoding;
+pub(crate) mod delimited;
+pub(crate) mod encoding;
 mod hand;
 mod heading;
 mod inbox;

@@ -1,9 +1,10 @@
 //! `weft adapter`: the adapter beside a department's system.
 
+mod init;
 mod life;
 mod progress;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -22,6 +23,8 @@ use crate::{
 /// `weft adapter`
 #[derive(Debug, Subcommand)]
 pub(crate) enum AdapterCommand {
+    /// Propose a configuration from samples of what the department's system exports
+    Init(init::InitArgs),
     /// Make the adapter's keys and redeem a join token
     Join {
         #[command(flatten)]
@@ -36,8 +39,11 @@ pub(crate) enum AdapterCommand {
         config: ConfigArg,
         /// Show every statement that is run in the department's databases, the rights it needs, hours and rate, to hand
         /// to whoever runs them; nothing is read
-        #[arg(long)]
+        #[arg(long, conflicts_with = "report")]
         show_access: bool,
+        /// Write the problems as CSV, safe to open in a spreadsheet; only its owner may read it
+        #[arg(long, value_name = "FILE")]
+        report: Option<PathBuf>,
     },
     /// Watch the sources and publish what changes, until stopped
     Run {
@@ -101,9 +107,10 @@ impl AdapterCommand {
 
     pub(crate) async fn run(self) -> Result<Report, Failure> {
         match self {
+            Self::Init(args) => args.run(),
             Self::Join { config, token_file } => join(&config.load()?, &token_file).await,
-            Self::Check { config, show_access: true } => access(&config.load()?),
-            Self::Check { config, show_access: false } => check(&config.load()?).await,
+            Self::Check { config, show_access: true, .. } => access(&config.load()?),
+            Self::Check { config, report, .. } => check(&config.load()?, report.as_deref()).await,
             Self::Run { config, once: false } => run(config.load()?).await,
             Self::Run { config, once: true } => run_once(config.load()?).await,
             Self::Problems { config } => problems(&config.load()?).await,
@@ -170,7 +177,7 @@ fn failed(error: weft_adapter::runner::Error) -> Failure {
     }
 }
 
-const COLUMNS: [&str; 6] = ["file", "line", "column", "reason", "zh", "en"];
+const COLUMNS: [&str; 7] = ["file", "line", "column", "value", "reason", "zh", "en"];
 
 fn row(problem: &RowProblem) -> Value {
     json!({
@@ -179,8 +186,12 @@ fn row(problem: &RowProblem) -> Value {
     })
 }
 
-async fn check(config: &Config) -> Result<Report, Failure> {
+async fn check(config: &Config, report: Option<&Path>) -> Result<Report, Failure> {
     let reports = weft_adapter::check(config, &Surroundings::system()).await.map_err(failed)?;
+    if let Some(path) = report {
+        let all: Vec<RowProblem> = reports.iter().flat_map(|report| report.problems.clone()).collect();
+        files::write_private(path, weft_adapter::problem::table_csv(&all).as_bytes())?;
+    }
     let rows = |problems: &[RowProblem]| problems.iter().map(row).collect::<Vec<_>>();
     let files: Vec<Value> = reports
         .iter()
@@ -276,8 +287,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("adapter.toml");
         std::fs::write(&config, "nmae = 1\n").unwrap();
-        let failure =
-            AdapterCommand::Check { config: ConfigArg { config }, show_access: false }.run().await.unwrap_err();
+        let check = AdapterCommand::Check { config: ConfigArg { config }, show_access: false, report: None };
+        let failure = check.run().await.unwrap_err();
         assert_eq!(failure.code(), Code::Usage);
         assert!(failure.shown(Format::Table).contains("nmae"), "{}", failure.shown(Format::Table));
     }

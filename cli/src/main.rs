@@ -3,7 +3,7 @@
 //! | module | commands |
 //! |---|---|
 //! | `hub` | `weft hub`, `weft hub config check` |
-//! | `adapter` | `weft adapter join`, `check`, `run`, `problems` |
+//! | `adapter` | `weft adapter init`, `join`, `check`, `run`, `problems` |
 //! | `window` | `weft window join`, `renew` |
 //! | `query` | `weft query record`, `holder` |
 //! | `verify` | `weft verify` |

@@ -182,7 +182,11 @@ pub fn said(number: u32) -> Vec<String> {
 }
 
 /// The token, with the enrolment listener's address as it is here.
-fn here(token: &str, enrolment: SocketAddr) -> String {
+///
+/// # Panics
+/// When it is none.
+#[must_use]
+pub fn here(token: &str, enrolment: SocketAddr) -> String {
     let body = token.strip_prefix("weft-join.").expect("a join token");
     let body = URL_SAFE_NO_PAD.decode(body).expect("base64url");
     let mut body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");

@@ -2,7 +2,7 @@
 
 use weft_record::{
     catalogue::{Catalogue, Definition, RecordType, ValidityRule},
-    identifier::Scheme,
+    identifier::{self, Scheme},
     status::{self, Event, Status},
 };
 
@@ -117,6 +117,9 @@ fn origin(faults: &mut Faults<'_>, at: &str, value: &Value) {
     }
     if value.bare.is_some() && value.money.is_none() {
         faults.add(at, "bare goes with money");
+    }
+    if value.identifier.as_ref().is_some_and(|rule| rule.parse::<identifier::Rule>().is_err()) {
+        faults.add(at, "identifier: there is no such rule");
     }
     if value.shift > 12 {
         faults.add(at, "shift is at most 12");

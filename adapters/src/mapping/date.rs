@@ -22,7 +22,7 @@ pub(super) struct Moment {
 }
 
 /// The day in China.
-pub(super) fn parse(raw: &str, serial: Option<Serial>) -> Result<Date, Reason> {
+pub(crate) fn parse(raw: &str, serial: Option<Serial>) -> Result<Date, Reason> {
     if let Some(found) = serial.and_then(|serial| counted(serial, raw)) {
         return found;
     }

@@ -103,7 +103,7 @@ impl Mapper {
             let Some(field) = definition.fields.get(name) else { continue };
             let rule = match field.rule {
                 Some(FieldRule::Identifier(rule)) => Some(rule),
-                _ => None,
+                _ => spec.identifier.as_deref().and_then(|rule| rule.parse().ok()),
             };
             let hidden = field.sensitivity != Sensitivity::Public;
             let reader = Reader::bind(spec, rule.is_some(), hidden, |heading| columns.index(heading));

@@ -139,7 +139,7 @@ fn table_of<'a>(dialect: &'a Dialect, column: &str) -> Option<&'a str> {
 }
 
 /// Codes and their Chinese names → what they map to, or the code itself in a table that maps nothing.
-fn words(table: &CodeTable) -> Vec<(String, String)> {
+pub(crate) fn words(table: &CodeTable) -> Vec<(String, String)> {
     let maps = table.codes.iter().any(|code| code.maps_to.is_some());
     if maps {
         return mapped_words(table);

@@ -28,7 +28,7 @@ impl Money {
 }
 
 /// An amount in the unit `to`; a cell without a unit is in `bare`.
-pub(super) fn money(cell: &str, to: Money, bare: Money) -> Option<String> {
+pub(crate) fn money(cell: &str, to: Money, bare: Money) -> Option<String> {
     let text = text::trim(cell).trim_start_matches(['¥', '￥']);
     let text = text.strip_prefix("人民币").unwrap_or(text);
     let text = text.strip_suffix("人民币").unwrap_or(text);
@@ -38,7 +38,7 @@ pub(super) fn money(cell: &str, to: Money, bare: Money) -> Option<String> {
 }
 
 /// `1,234.50 万元` → `1234.5`, its point moved `shift` places to the right.
-pub(super) fn decimal(cell: &str, units: &[String], shift: i32) -> Option<String> {
+pub(crate) fn decimal(cell: &str, units: &[String], shift: i32) -> Option<String> {
     let mut number = cell;
     for unit in units {
         number = number.strip_suffix(&text::fold_width(unit)).unwrap_or(number);

@@ -17,7 +17,7 @@ use crate::{
 
 const YES: [&str; 8] = ["是", "有", "y", "yes", "1", "true", "√", "t"];
 const NO: [&str; 9] = ["否", "无", "n", "no", "0", "false", "×", "f", "未"];
-const OPEN_END: [&str; 6] = ["长期", "永久", "永续", "长期有效", "无固定期限", "/"];
+pub(crate) const OPEN_END: [&str; 6] = ["长期", "永久", "永续", "长期有效", "无固定期限", "/"];
 const LIST: &str = "、，,；;";
 
 /// A declared value, bound to its cells.
@@ -187,8 +187,14 @@ impl Reader {
     }
 }
 
+/// Whether a text is usually read as yes or no.
+pub(crate) fn is_boolean_word(text: &str) -> bool {
+    let lower = text.to_lowercase();
+    YES.contains(&lower.as_str()) || NO.contains(&lower.as_str())
+}
+
 /// The members of a cell, without blanks around them; empty ones are left out.
-pub(super) fn split<'a>(text: &'a str, separators: &'a str) -> impl Iterator<Item = &'a str> {
+pub(crate) fn split<'a>(text: &'a str, separators: &'a str) -> impl Iterator<Item = &'a str> {
     text.split(move |c| separators.contains(c)).map(text::trim).filter(|member| !member.is_empty())
 }
 

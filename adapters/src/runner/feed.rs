@@ -1,6 +1,12 @@
 //! One source at work: unit after unit, row after row, into the spool.
+//!
+//! - `work`: a unit on its way, and why it is left
+//! - `bounds`: what keeps a source from being read on
+//! - `vanished`: what is not in a whole snapshot any more
 
 mod bounds;
+mod vanished;
+mod work;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -12,12 +18,13 @@ use crate::{
     hours::Hours,
     intake::{Intake, Taken},
     keys::Directory,
-    mapping::{Changes, Mapped, Mapper},
-    order::{self, Count, Key, Plan, Sequence, Turn},
+    mapping::{Mapped, Mapper},
+    order::{self, Count, Key, Plan, Turn},
     problem::{Reason, Refused, RowProblem, report_csv},
-    source::{Ending, Item, Next, Row, RowsError, Source, SourceState, Unit},
+    source::{Ending, Item, Next, Row, Source, SourceState, Unit},
     spool::{Digest, Origin, Writes},
 };
+use work::{Left, Work};
 
 /// Rows that become durable together.
 const TOGETHER: usize = 256;
@@ -54,46 +61,6 @@ impl Fed {
         self.skipped += other.skipped;
         self.mapped += other.mapped;
         self.units.extend(other.units);
-    }
-}
-
-/// One unit being worked off.
-struct Work {
-    unit: Unit,
-    digest: Digest,
-    plan: Plan,
-    sequence: Sequence<Mapped>,
-    changes: Changes,
-    rows: u64,
-    skipped: u64,
-    mapped: u64,
-    /// It was worked off before.
-    again: bool,
-}
-
-/// Why a unit is left.
-enum Left {
-    /// Almost every row fails.
-    Judged(Refused, Vec<RowProblem>),
-    Refused(Refused),
-    Source(crate::source::Error),
-    Ours(Error),
-    Stopped,
-    Halted,
-}
-
-impl From<RowsError> for Left {
-    fn from(error: RowsError) -> Self {
-        match error {
-            RowsError::Refused(refused) => Self::Refused(refused),
-            RowsError::Failed(error) => Self::Source(error),
-        }
-    }
-}
-
-impl<E: Into<Error>> From<E> for Left {
-    fn from(error: E) -> Self {
-        Self::Ours(error.into())
     }
 }
 
@@ -191,23 +158,17 @@ impl Feed {
     }
 
     async fn unit(&mut self, unit: &Unit, digest: Digest, stop: &CancellationToken) -> Result<Work, Left> {
-        let mut work = Work {
-            unit: unit.clone(),
-            digest,
-            plan: Plan::default(),
-            sequence: Sequence::default(),
-            changes: Changes::default(),
-            rows: 0,
-            skipped: 0,
-            mapped: 0,
-            again: self.intake.spool.known_unit(&digest).await?,
-        };
-        if self.intake.spool.unit_done(&digest).await? {
+        let again = self.is_again(unit, &digest).await?;
+        let mut work = Work::begin(unit, digest, again);
+        if self.is_done(unit, &digest, again).await? {
             let told = RowProblem::new(0, "", Reason::AlreadyDone).in_file(&unit.name);
             self.source.finish(unit, Ending::Done { report: report_csv(&[told]) }).await?;
             return Ok(work);
         }
         work.plan = self.plan(unit, stop).await?;
+        if unit.whole && !again {
+            work.generation = Some(self.intake.spool.next_generation(self.source.name()).await?);
+        }
         let mut rows = self.source.rows(unit, self.mapper.columns()).await?;
         loop {
             let mut chunk = Vec::with_capacity(TOGETHER);
@@ -229,9 +190,13 @@ impl Feed {
             self.tell(&mut writes, &work, None, note).await?;
         }
         self.intake.spool.commit(writes).await?;
+        self.vanished(&work).await?;
         let now_ms = self.intake.clock.now().as_millisecond();
         let (name, spool) = (self.source.name(), &self.intake.spool);
         spool.finish_unit(name, &digest, &unit.name, work.rows, work.mapped, now_ms).await?;
+        if work.generation.is_some() {
+            spool.set_last_snapshot(name, &digest).await?;
+        }
         let report = self.report(&digest).await?;
         self.source.finish(unit, Ending::Done { report }).await?;
         tracing::info!(source = self.source.name(), rows = work.rows, mapped = work.mapped, "a unit was worked off");
@@ -299,7 +264,11 @@ impl Feed {
         for item in chunk {
             work.rows += u64::from(!matches!(item, Item::Note(_)));
             match item {
-                Item::Bad(problem) | Item::Note(problem) => self.tell(&mut writes, work, None, problem).await?,
+                Item::Bad(problem) => {
+                    work.nameless += 1;
+                    self.tell(&mut writes, work, None, problem).await?;
+                }
+                Item::Note(problem) => self.tell(&mut writes, work, None, problem).await?,
                 Item::Row(row) => self.row(&mut writes, work, row).await?,
             }
         }
@@ -331,7 +300,11 @@ impl Feed {
                 None
             }
         };
-        let (Some((natural_key, _)), Some(record_id)) = (place, record_id) else { return Ok(()) };
+        let (Some((natural_key, _)), Some(record_id)) = (place, record_id) else {
+            work.nameless += 1;
+            return Ok(());
+        };
+        self.seen(writes, work, &record_id, row.line).await?;
         let key = order::key(&natural_key);
         let rank = match work.plan.turn(key, row.line) {
             Turn::Version(rank) => rank,
@@ -345,7 +318,8 @@ impl Feed {
             }
         };
         let ready = work.sequence.offer(&work.plan, key, rank, mapped).map_err(Left::Refused)?;
-        for (rank, mapped) in ready {
+        for (rank, mut mapped) in ready {
+            vanished::back(work, &record_id, &mut mapped);
             self.take(writes, work, &record_id, rank, &mapped).await?;
         }
         Ok(())
@@ -360,7 +334,17 @@ impl Feed {
         }
         let taken = self.intake.take(writes, (self.mapper.record_type(), id), row, rank, &origin).await?;
         if let Taken::Not(reason) = taken {
-            self.tell(writes, work, Some(id), RowProblem::new(row.line, "", reason)).await?;
+            let told = RowProblem::new(row.line, "", reason);
+            let back = reason == Reason::StatusFinal && work.returned.contains(id);
+            let told = if back {
+                told.because(
+                    "该行曾消失并按规则转为事件，现又出现",
+                    "its row had vanished and became an event, and is back",
+                )
+            } else {
+                told
+            };
+            self.tell(writes, work, Some(id), told).await?;
         }
         Ok(())
     }
