@@ -97,6 +97,7 @@ impl Command {
         }
     }
 
+    #[cfg_attr(not(feature = "hub"), allow(unused_variables, reason = "only the hub's commands print as they go"))]
     pub(crate) async fn run(self, format: Format) -> Result<Report, Failure> {
         match self {
             #[cfg(feature = "hub")]

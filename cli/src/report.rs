@@ -128,6 +128,7 @@ pub(crate) fn readable(text: &str) -> String {
 }
 
 /// The same lines, each readable.
+#[cfg(feature = "hub")]
 pub(crate) fn lines(text: &str) -> String {
     text.split('\n').map(readable).collect::<Vec<_>>().join("\n")
 }

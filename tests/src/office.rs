@@ -212,8 +212,11 @@ fn configuration(hub: SocketAddr) -> String {
     config.to_string()
 }
 
-/// A file whole or not at all: its name ends otherwise until it is.
-fn drop_file(folder: &Path, number: u32) {
+/// Drops a file of 20 licences by its number. Whole or not at all: its name ends otherwise until it is.
+///
+/// # Panics
+/// When it cannot be written.
+pub fn drop_file(folder: &Path, number: u32) {
     let first = number * NEW;
     let rows = (first..first + ROWS).map(|licence| row(licence, number));
     let text = format!("{HEADINGS}\n{}", rows.collect::<String>());

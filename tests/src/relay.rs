@@ -1,6 +1,6 @@
 //! An address that stays while what is behind it moves: for clients whose configuration names one.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -21,7 +21,15 @@ impl Relay {
     /// # Panics
     /// When there is none.
     pub async fn start(to: watch::Receiver<SocketAddr>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        Self::start_on(Ipv4Addr::LOCALHOST.into(), to).await
+    }
+
+    /// On a free port of another of this machine's addresses.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn start_on(at: IpAddr, to: watch::Receiver<SocketAddr>) -> Self {
+        let listener = TcpListener::bind((at, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
