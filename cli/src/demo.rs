@@ -4,11 +4,18 @@
 //! | module | what it does |
 //! |---|---|
 //! | `hall` | an embedded hub with its operators |
+//! | `departments` | what each department publishes, and how its records come to its adapter |
+//! | `supply` | samples are put where sources look: folders, a database, a service |
+//! | `publish`, `post` | a department publishes; its system posts to its adapter |
 //! | `story` | departments publish, a window asks |
 //! | `told` | what is printed |
 
+mod departments;
 mod hall;
+mod post;
+mod publish;
 mod story;
+mod supply;
 mod told;
 
 use std::path::PathBuf;

@@ -37,6 +37,15 @@ async fn an_edited_cell_changes_just_that_records_answer() {
     assert!(count("quarantined") > 5 && count("problems") > 5, "the wrong rows of the samples are seen");
     assert_eq!(count("ledger_entries"), answered_fields(&before).len() as u64);
 
+    let departments = before["departments"].as_array().expect("departments");
+    let sources: Vec<&str> = departments.iter().map(|one| one["source"].as_str().expect("a kind")).collect();
+    assert_eq!(sources, ["CSV", "XLSX", "JSON lines", "SQL", "REST", "push"], "six departments, each of its own kind");
+    for one in departments {
+        assert!(one["indexed"].as_u64() > Some(20) && one["published"] == one["indexed"], "{one}");
+        let reasons = one["reasons"].as_object().expect("reasons");
+        assert!(reasons.contains_key("rejected") && reasons.len() > 2, "{one}");
+    }
+
     let path = samples.join(EXPORT);
     let text = std::fs::read_to_string(&path).unwrap();
     let edited = text.replacen("示例路2号", "示例路222号", 1);

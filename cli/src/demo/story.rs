@@ -1,25 +1,16 @@
 //! Departments publish their exports; a window asks for what a case needs.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
 use include_dir::{Dir, include_dir};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use weft_adapter::{
-    Config as AdapterConfig, Surroundings,
-    clock::{SystemChance, SystemClock},
-    join,
-    keys::Directory,
-    run_once,
-    runner::Summary as Ran,
-};
+use weft_adapter::runner::Summary as Ran;
 use weft_proto::v1::{self, query_client::QueryClient};
 
 use super::{
+    departments::{BUSINESSES, PUBLISHING, Publishing},
     hall::{Hall, OPERATOR_NAMES},
+    publish::publish,
     told::Bars,
     unusable,
 };
@@ -30,7 +21,6 @@ use crate::{
 };
 
 static SAMPLES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../adapters/samples");
-static DEPARTMENTS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../adapters/departments");
 
 /// The service item of the case, and what the window may see for it.
 pub(super) const ITEM: &str = "food-business-licence-application";
@@ -39,40 +29,10 @@ const FIELDS: [&str; 5] = ["uscc", "name", "legalRep", "address", "scope"];
 /// How many of the export's businesses the window asks about.
 const ASKED: usize = 5;
 
-/// A department of the demo.
-struct Publishing {
-    code: &'static str,
-    zh: &'static str,
-    en: &'static str,
-    record_types: &'static [&'static str],
-    /// (source's name, the sample's name)
-    samples: &'static [(&'static str, &'static str)],
-}
-
-const PUBLISHING: [Publishing; 2] = [
-    Publishing {
-        code: "market-regulation",
-        zh: "市场监督管理局",
-        en: "Market regulation",
-        record_types: &["business-licence", "food-business-licence"],
-        samples: &[
-            ("business-licences", "营业执照-20261030.csv"),
-            ("food-business-licences", "食品经营许可证台账.csv"),
-        ],
-    },
-    Publishing {
-        code: "natural-resources",
-        zh: "自然资源局",
-        en: "Natural resources",
-        record_types: &["real-estate-title"],
-        samples: &[("real-estate-titles", "不动产权证书.csv")],
-    },
-];
-
 /// What the story came to.
 pub(super) struct Summary {
-    /// Per department: code, Chinese name, what its adapter did.
-    pub(super) departments: Vec<(&'static str, &'static str, Ran)>,
+    /// What the adapter of each department did.
+    pub(super) departments: Vec<(&'static Publishing, Ran)>,
     /// The answers, with their proofs checked.
     pub(super) answers: Vec<Shown>,
     /// The hub's state at the end.
@@ -84,7 +44,7 @@ pub(super) struct Summary {
 impl Summary {
     /// Whether every step held: all that was published has an outcome, every answer is satisfied and proved.
     pub(super) fn held(&self) -> bool {
-        let settled = self.departments.iter().all(|(_, _, ran)| {
+        let settled = self.departments.iter().all(|(_, ran)| {
             ran.published > 0 && ran.indexed > 0 && ran.indexed + ran.duplicate + ran.quarantined >= ran.published
         });
         let proved = !self.answers.is_empty() && self.answers.iter().all(|one| one.holds() && one.is_presented());
@@ -95,11 +55,7 @@ impl Summary {
 /// Writes the built-in sample exports.
 pub(super) fn export_samples(folder: &Path) -> Result<(), Failure> {
     std::fs::create_dir_all(folder).map_err(|error| unusable(&error))?;
-    for file in SAMPLES.files() {
-        let name = file.path().file_name().unwrap_or_default();
-        std::fs::write(folder.join(name), file.contents()).map_err(|error| unusable(&error))?;
-    }
-    Ok(())
+    SAMPLES.extract(folder).map_err(|error| unusable(&error))
 }
 
 /// Runs the story.
@@ -116,71 +72,11 @@ pub(super) async fn run(hall: &mut Hall, samples: Option<&Path>, bars: &Bars) ->
     let mut departments = Vec::new();
     for department in &PUBLISHING {
         let ran = publish(hall, department, &samples, bars).await?;
-        departments.push((department.code, department.zh, ran));
+        departments.push((department, ran));
     }
     let answers = ask(hall, &samples, bars).await?;
     let status = settled_status(hall, answers.len() as u64).await?;
     Ok(Summary { departments, answers, status, elapsed_ms: began.elapsed().as_millis() })
-}
-
-/// Registers a department, enrols its adapter, has its key confirmed by a second person, and lets it publish its exports.
-async fn publish(hall: &Hall, department: &Publishing, samples: &Path, bars: &Bars) -> Result<Ran, Failure> {
-    let mut first = hall.operator(OPERATOR_NAMES[0]).await?;
-    first.register_department(registration(department)).await?;
-    let identity = format!("department/{}/adapter/main", department.code);
-    let token = v1::CreateJoinTokenRequest { identity, valid_seconds: 600 };
-    let token = first.create_join_token(token).await?.into_inner().join_token;
-    let text = DEPARTMENTS.get_file(format!("{}.toml", department.code)).and_then(|file| file.contents_utf8());
-    let text = text.ok_or_else(|| unusable(&"a department's configuration is missing"))?;
-    let folder = hall.folder.join("departments").join(department.code);
-    let mut config = AdapterConfig::parse(text, &folder).map_err(|error| unusable(&error))?;
-    config.hub = vec![format!("https://localhost:{}", hall.api.port())];
-    drop_samples(&mut config, department, samples)?;
-    let surroundings = Surroundings {
-        clock: Arc::new(SystemClock),
-        chance: Arc::new(SystemChance),
-        progress: bars.department(department.zh),
-        ..Surroundings::system()
-    };
-    let directory = Directory::new(&config.state_dir);
-    let joined = join(&token, &directory, &surroundings).await.map_err(|error| unusable(&error))?;
-    let confirm = v1::SetSealingKeyStateRequest {
-        department: department.code.into(),
-        kid: joined.fingerprint,
-        state: v1::KeyState::Active.into(),
-        since: None,
-    };
-    hall.operator(OPERATOR_NAMES[1]).await?.set_sealing_key_state(confirm).await?;
-    run_once(config, surroundings, CancellationToken::new()).await.map_err(|error| unusable(&error))
-}
-
-fn registration(department: &Publishing) -> v1::RegisterDepartmentRequest {
-    let coverage = department.record_types.iter().map(|record_type| v1::Coverage {
-        record_type: (*record_type).into(),
-        back_fill_finished: true,
-        ..v1::Coverage::default()
-    });
-    v1::RegisterDepartmentRequest {
-        department: department.code.into(),
-        name_zh: department.zh.into(),
-        name_en: department.en.into(),
-        record_types: department.record_types.iter().map(ToString::to_string).collect(),
-        coverage: coverage.collect(),
-    }
-}
-
-/// Drops each sample where its source looks for it.
-fn drop_samples(config: &mut AdapterConfig, department: &Publishing, samples: &Path) -> Result<(), Failure> {
-    for source in &mut config.sources {
-        let missing = || unusable(&format!("the source {} is no folder", source.name));
-        let file = source.file.as_mut().ok_or_else(missing)?;
-        file.settle_ms = 0;
-        let sample = department.samples.iter().find(|(name, _)| *name == source.name);
-        let (_, sample) = sample.ok_or_else(|| unusable(&format!("no sample for the source {}", source.name)))?;
-        std::fs::create_dir_all(&file.folder).map_err(|error| unusable(&error))?;
-        std::fs::copy(samples.join(sample), file.folder.join(sample)).map_err(|error| unusable(&error))?;
-    }
-    Ok(())
 }
 
 /// A window joins, gets its grant by four eyes, and asks for each business of a case.
@@ -201,7 +97,7 @@ async fn ask(hall: &Hall, samples: &Path, bars: &Bars) -> Result<Vec<Shown>, Fai
     let checking = Checking::of_console(hall.console_url());
     let files = checking.files()?;
     let mut answers = Vec::new();
-    let businesses = businesses(&samples.join(PUBLISHING[0].samples[0].1))?;
+    let businesses = businesses(&samples.join(BUSINESSES))?;
     for (at, uscc) in businesses.iter().enumerate() {
         bars.looking(at + 1, businesses.len());
         let response = client.list_holder_records(question(uscc, at)).await?.into_inner();

@@ -11,6 +11,9 @@ use super::{
     story::{ITEM, Summary, window_folder},
 };
 
+/// Problems shown of each department.
+const SHOWN: usize = 3;
+
 /// Progress bars on standard error; none where nobody watches.
 #[derive(Debug)]
 pub(super) struct Bars {
@@ -73,8 +76,7 @@ impl Progress for Bar {
 
 /// The stable JSON: `published` receipts, `quarantined` at the door and at apply, `indexed` outcomes, `problems` rows not mapped.
 pub(super) fn json(summary: &Summary) -> Value {
-    let sum =
-        |of: fn(&weft_adapter::Summary) -> u64| summary.departments.iter().map(|(_, _, ran)| of(ran)).sum::<u64>();
+    let sum = |of: fn(&weft_adapter::Summary) -> u64| summary.departments.iter().map(|(_, ran)| of(ran)).sum::<u64>();
     json!({
         "published": sum(|ran| ran.published),
         "quarantined": sum(|ran| ran.rejected + ran.quarantined),
@@ -83,8 +85,9 @@ pub(super) fn json(summary: &Summary) -> Value {
         "answers": summary.answers.iter().map(|answer| answer.json().clone()).collect::<Vec<_>>(),
         "ledger_entries": summary.status.ledger_entries,
         "elapsed_ms": u64::try_from(summary.elapsed_ms).unwrap_or(u64::MAX),
-        "departments": summary.departments.iter().map(|(code, _, ran)| json!({
-            "department": code,
+        "departments": summary.departments.iter().map(|(department, ran)| json!({
+            "department": department.code,
+            "source": department.kind,
             "rows": ran.rows,
             "mapped": ran.mapped,
             "published": ran.published,
@@ -105,25 +108,28 @@ fn reasons(ran: &weft_adapter::Summary) -> BTreeMap<String, u64> {
 
 /// For people.
 pub(super) fn table(summary: &Summary, hall: &Hall, once: bool) -> String {
-    let mut text = String::from("\n一个大厅，两个部门，一个窗口 / one hall, two departments, one window\n\n");
-    for (code, zh, ran) in &summary.departments {
+    let mut text = String::from("\n一个大厅，六个部门，一个窗口 / one hall, six departments, one window\n\n");
+    for (department, ran) in &summary.departments {
         let refused = ran.rejected + ran.quarantined;
         let unmapped = ran.rows - ran.mapped.min(ran.rows);
         // Writing into a string cannot fail.
         let _ = writeln!(
             text,
-            "  {zh} {code}: {} rows, {} published, {} indexed, {refused} quarantined, {unmapped} not mapped",
-            ran.rows, ran.published, ran.indexed
+            "  {} {} ({}): {} rows, {} published, {} indexed, {refused} quarantined, {unmapped} not mapped",
+            department.zh, department.code, department.kind, ran.rows, ran.published, ran.indexed
         );
-        for problem in ran.problems.iter().take(4) {
+        // What was merely noted, such as blanks that were trimmed, is counted with the reasons.
+        let mut wrong = ran.problems.iter().filter(|problem| !problem.problem.note);
+        for problem in wrong.by_ref().take(SHOWN) {
             let _ = writeln!(
                 text,
                 "      {}:{}  {}  {}",
                 problem.problem.file, problem.problem.line, problem.problem.reason, problem.problem.zh
             );
         }
-        if ran.problems.len() > 4 {
-            let _ = writeln!(text, "      … {} more: {:?}", ran.problems.len() - 4, reasons(ran));
+        let more = wrong.count();
+        if more > 0 {
+            let _ = writeln!(text, "      … {more} more: {:?}", reasons(ran));
         }
     }
     if let Some(answer) = summary.answers.first() {
