@@ -233,9 +233,14 @@ pub enum Error {
     /// It cannot be read.
     #[error("{} cannot be read", .0.display())]
     Io(PathBuf, #[source] std::io::Error),
-    /// It is not TOML of this form; the message names key and line.
-    #[error("{0}")]
-    Form(#[from] toml::de::Error),
+    /// It is not TOML of this form. The line is named and not shown: a secret may stand in it by mistake.
+    #[error("line {line}: {what}")]
+    Form {
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong: the key, and what is known in its place.
+        what: String,
+    },
     /// A value is wrong.
     #[error("{at}: {what}")]
     Value {
@@ -265,7 +270,10 @@ impl Config {
     /// # Errors
     /// It has unknown keys, or a value is wrong.
     pub fn parse(text: &str, base: &Path) -> Result<Self, Error> {
-        let mut config: Self = toml::from_str(text)?;
+        let mut config: Self = toml::from_str(text).map_err(|error| Error::Form {
+            line: error.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1)),
+            what: error.message().to_owned(),
+        })?;
         config.state_dir = base.join(&config.state_dir);
         for source in &mut config.sources {
             source.root(base);

@@ -81,20 +81,6 @@ pub struct Keys {
     pub(crate) lock: File,
 }
 
-/// The text of a secret's file, without blanks at its ends.
-///
-/// # Errors
-/// It cannot be read, is empty, or can be read by others.
-pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<String>, Error> {
-    let io = |error| Error::Io(path.to_owned(), error);
-    if fs::metadata(path).map_err(io)?.permissions().mode() & 0o077 != 0 {
-        return Err(Error::Open(path.to_owned()));
-    }
-    let text = Zeroizing::new(fs::read_to_string(path).map_err(io)?);
-    let text = Zeroizing::new(text.trim().to_owned());
-    if text.is_empty() { Err(Error::Damaged(path.to_owned())) } else { Ok(text) }
-}
-
 impl Directory {
     /// The directory at `path`, which need not be there yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {

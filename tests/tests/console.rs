@@ -45,7 +45,7 @@ async fn it_tells_how_the_hub_is_and_what_to_verify_with() {
     .await;
     let checks: Vec<&str> =
         ready["checks"].as_array().unwrap().iter().map(|one| one["check"].as_str().unwrap()).collect();
-    assert_eq!(checks, ["log", "ledger", "registry", "index", "index_lag", "certificate", "clock"]);
+    assert_eq!(checks, ["log", "ledger", "registry", "signing", "index", "index_lag", "certificate", "clock"]);
 
     let issuer = get(&hub, "/.well-known/jwt-vc-issuer/departments/market-regulation").await;
     let metadata: Value = serde_json::from_str(&issuer.body).unwrap();

@@ -47,8 +47,7 @@ impl PushSource {
         if self.serving.as_ref().is_some_and(|task| !task.is_finished()) {
             return Ok(());
         }
-        let token = crate::keys::read_secret(&self.config.token_file)
-            .map_err(|error| self.error("reading push.token_file")(std::io::Error::other(error)))?;
+        let token = crate::secret::read(&self.config.token_file).map_err(self.error("reading push.token_file"))?;
         if token.len() < SHORTEST_TOKEN {
             let short = format!("push.token_file: at least {SHORTEST_TOKEN} characters");
             return Err(self.error("reading push.token_file")(std::io::Error::other(short)));

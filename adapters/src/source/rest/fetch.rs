@@ -119,7 +119,10 @@ fn headers(config: &RestConfig) -> Result<HeaderMap, Failure> {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     let Some(file) = &config.secret_file else { return Ok(headers) };
-    let secret = crate::keys::read_secret(file).map_err(|error| Failure::Set(format!("rest.secret_file: {error}")))?;
+    let secret = crate::secret::read(file).map_err(|error| Failure::Set(format!("rest.secret_file: {error}")))?;
+    if secret.is_empty() {
+        return Err(Failure::Set("rest.secret_file: it is empty".into()));
+    }
     let (name, text) = match &config.secret_header {
         Some(name) => (name.as_bytes(), secret.to_string()),
         None => (AUTHORIZATION.as_str().as_bytes(), format!("Bearer {}", secret.as_str())),
