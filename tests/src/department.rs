@@ -385,11 +385,11 @@ impl Example {
 /// The unified social credit code of a synthetic body: GB 32100-2015 around GB 11714-1997.
 ///
 /// # Panics
-/// When `number` is not below 32,000.
+/// When `number` is not below 31,000.
 #[must_use]
 pub fn synthetic_uscc(number: u32) -> String {
     const ALPHABET: &[u8] = b"0123456789ABCDEFGHJKLMNPQRTUWXY";
-    assert!(number < 32_000, "bodies are MAYY0000 to MAYY9999, then MAYYA000 to MAYYY999");
+    assert!(number < 31_000, "bodies are MAYY0000 to MAYY9999, then MAYYA000 to MAYYY999");
     let body = match number.checked_sub(10_000) {
         None => format!("MAYY{number:04}"),
         Some(more) => {

@@ -5,6 +5,7 @@ use std::{
     collections::BTreeMap,
     fs,
     net::SocketAddr,
+    ops::Range,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -30,6 +31,15 @@ const EVERY: Duration = Duration::from_millis(500);
 /// Rows of a file. The first half is of licences that the file before had as new, now for other premises.
 const ROWS: u32 = 20;
 const NEW: u32 = ROWS / 2;
+
+/// Synthetic serials of one division and kind.
+const SERIALS: usize = 10_000;
+/// Of Zibo; Gaoqing first.
+const DIVISIONS: [u32; 8] = [370322, 370302, 370303, 370304, 370305, 370306, 370321, 370323];
+/// The digit that a number begins with, and what it says.
+const KINDS: [(char, &str); 3] = [('2', "餐饮服务经营者"), ('1', "食品销售经营者"), ('3', "单位食堂")];
+/// So many synthetic bodies there are; beyond them one holds several licences.
+const USCCS: u32 = 31_000;
 
 const HEADINGS: &str = "许可证编号,经营者名称,社会信用代码(身份证号码),法定代表人(负责人),住所,经营场所,主体业态,经营项目,\
     经营者类别,证件状态,发证日期,有效期起,有效期至,发证机关,日常监督管理机构,更新时间";
@@ -122,6 +132,11 @@ impl Office {
     /// Drops one of the files that [`Office::export`] drops one after another, by its number.
     pub fn drop_file(&self, number: u32) {
         drop_file(&self.dropped(), number);
+    }
+
+    /// Drops `name` with a row for each of these licences; `number` says which premises they name, and when.
+    pub fn drop_rows(&self, name: &str, licences: Range<u32>, number: u32) {
+        drop_rows(&self.dropped(), name, licences, number);
     }
 
     /// Drops files until [`Exports::stop`].
@@ -218,27 +233,38 @@ fn configuration(hub: SocketAddr) -> String {
 /// When it cannot be written.
 pub fn drop_file(folder: &Path, number: u32) {
     let first = number * NEW;
-    let rows = (first..first + ROWS).map(|licence| row(licence, number));
+    drop_rows(folder, &format!("{number:05}.csv"), first..first + ROWS, number);
+}
+
+/// A file whole or not at all: its name ends otherwise until it is.
+fn drop_rows(folder: &Path, name: &str, licences: Range<u32>, number: u32) {
+    let rows = licences.map(|licence| row(licence, number));
     let text = format!("{HEADINGS}\n{}", rows.collect::<String>());
-    let (draft, name) = (folder.join(format!("{number:05}.tmp")), folder.join(format!("{number:05}.csv")));
+    let (draft, name) = (folder.join(format!("{name}.tmp")), folder.join(name));
     fs::write(&draft, text).expect("a file is written");
     fs::rename(draft, name).expect("a file is dropped");
 }
 
 fn row(licence: u32, file: u32) -> String {
-    let (number, uscc) = (licence_number(licence), synthetic_uscc(licence));
+    let (number, uscc) = (licence_number(licence), synthetic_uscc(licence % USCCS));
+    let kind = KINDS[licence as usize / SERIALS / DIVISIONS.len()].1;
     let (place, hour, minute, second) = (file + 1, file / 3600, file / 60 % 60, file % 60);
     format!(
         "{number},高青示例{licence}餐饮店,{uscc},王示例,山东省淄博市高青县示例路1号,山东省淄博市高青县示例路{place}号,\
-         餐饮服务经营者,热食类食品制售,企业,有效,2024年7月29日,2024年7月29日,2029年7月28日,高青县市场监督管理局,\
+         {kind},热食类食品制售,企业,有效,2024年7月29日,2024年7月29日,2029年7月28日,高青县市场监督管理局,\
          高青县市场监督管理局田镇所,2026/10/30 {hour:02}:{minute:02}:{second:02}\n"
     )
 }
 
-/// The number of a synthetic licence (serials 99 and four digits), its check digit by ISO 7064 MOD 11,10.
-fn licence_number(licence: u32) -> String {
-    assert!(licence < 10_000, "serials are 990000 to 999999");
-    let digits = format!("237032299{licence:04}");
+/// The number of a synthetic licence (serials 99 and four digits of each division and kind), its check digit by ISO 7064 MOD 11,10.
+///
+/// # Panics
+/// When `licence` is not below 240,000.
+#[must_use]
+pub fn licence_number(licence: u32) -> String {
+    let (nth, serial) = (licence as usize / SERIALS, licence as usize % SERIALS);
+    let (division, kind) = (DIVISIONS[nth % DIVISIONS.len()], KINDS[nth / DIVISIONS.len()].0);
+    let digits = format!("{kind}{division}99{serial:04}");
     let product = digits.bytes().fold(10, |product, digit| {
         let sum = (product + u32::from(digit - b'0')) % 10;
         (if sum == 0 { 10 } else { sum }) * 2 % 11
@@ -254,5 +280,9 @@ mod tests {
     fn licence_numbers_have_the_check_digit_of_the_samples() {
         assert_eq!(licence_number(1000), "JY23703229910008");
         assert_eq!(licence_number(1001), "JY23703229910016");
+        let mut numbers: Vec<String> = (0..240_000).map(licence_number).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers.len(), 240_000, "no two are the same");
     }
 }
