@@ -16,6 +16,7 @@ mod hand;
 mod heading;
 mod inbox;
 pub(crate) mod json;
+mod keeping;
 mod sheet;
 
 use std::{fmt::Debug, path::Path, time::Duration};
@@ -31,7 +32,7 @@ use crate::{
     config::{self, Kind, SourceConfig},
     problem::{Reason, Refused, RowProblem},
 };
-use inbox::Keeping;
+use keeping::Keeping;
 
 /// One thing to work off: a file, an answer of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,19 +9,16 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, BufReader, BufWriter, Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
-    path::{Path, PathBuf},
-    sync::Arc,
+    path::PathBuf,
 };
 
 use aws_lc_rs::digest::{Context, SHA256};
-use zeroize::Zeroizing;
 
-use super::{Error, Item, Row, Rows, RowsError, Stamp, Unit, cursor::CursorFile, hand, json};
+use super::{Error, Item, Row, Rows, RowsError, Stamp, Unit, hand, json};
 use crate::{
-    clock::{Chance, Clock, Surroundings},
-    keys::Directory,
+    clock::{Chance, Clock},
     problem::{Reason, RowProblem},
-    spool::{Spool, Vault},
+    spool::Vault,
 };
 
 /// No frame is longer: one row, its nonce and its tag.
@@ -297,64 +294,6 @@ impl Reader {
     }
 }
 
-/// What sources that keep rows are made with.
-#[derive(Clone, Debug)]
-pub(crate) struct Keeping {
-    directory: Directory,
-    state_dir: PathBuf,
-    vault: Vault,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) chance: Arc<dyn Chance>,
-}
-
-impl Keeping {
-    /// In `state_dir`, under the spool's key; where no adapter joined, as in a dry run, under one that nobody keeps.
-    ///
-    /// # Errors
-    /// The key cannot be read, or no random bytes could be had.
-    pub(crate) fn new(state_dir: &Path, surroundings: &Surroundings) -> io::Result<Self> {
-        let directory = Directory::new(state_dir);
-        let (clock, chance) = (surroundings.clock.clone(), surroundings.chance.clone());
-        let mut key = Zeroizing::new([0; 32]);
-        if directory.has_spool_key() {
-            key = directory.spool_key().map_err(io::Error::other)?;
-        } else {
-            chance.fill(key.as_mut_slice()).map_err(io::Error::other)?;
-        }
-        let vault = Vault::new(&key, chance.clone()).map_err(io::Error::other)?;
-        Ok(Self { directory, state_dir: state_dir.to_owned(), vault, clock, chance })
-    }
-
-    /// What the source remembers from one poll to the next.
-    pub(super) fn cursor(&self, source: &str) -> CursorFile {
-        CursorFile::new(&self.state_dir, source)
-    }
-
-    /// The adapter's spool, to look what became of things; not there in a dry run.
-    pub(super) async fn spool(&self) -> io::Result<Option<Spool>> {
-        let path = self.directory.spool();
-        if !self.directory.has_spool_key() || !path.exists() {
-            return Ok(None);
-        }
-        let key = self.directory.spool_key().map_err(io::Error::other)?;
-        Spool::look(&path, &key, self.chance.clone()).await.map(Some).map_err(io::Error::other)
-    }
-
-    /// Where the inbox of a source lies: named by a digest, since a source's name may hold any character.
-    pub(super) fn folder(&self, source: &str) -> PathBuf {
-        let digest = aws_lc_rs::digest::digest(&SHA256, source.as_bytes());
-        self.state_dir.join("inbox").join(hex::encode(&digest.as_ref()[..8]))
-    }
-
-    /// The inbox of a source.
-    ///
-    /// # Errors
-    /// It cannot be made or tidied.
-    pub(super) fn inbox(&self, source: &str) -> io::Result<Inbox> {
-        Inbox::open(self.folder(source), self.vault.clone())
-    }
-}
-
 /// A unit of the inbox as the source offers it.
 pub(super) fn unit(source: &str, name: String, survey: &Survey, whole: bool) -> Unit {
     let digest = unit_digest(source, &name, &survey.digest);
@@ -412,77 +351,4 @@ pub(super) async fn blocking<T: Send + 'static>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::{SystemChance, SystemClock};
-
-    fn inbox(folder: &Path) -> Inbox {
-        Inbox::open(folder.join("in"), Vault::new(&[7; 32], Arc::new(SystemChance)).unwrap()).unwrap()
-    }
-
-    fn put(inbox: &Inbox, name: &str, rows: &[&str]) -> [u8; 32] {
-        let mut writer = inbox.write(name).unwrap();
-        for row in rows {
-            writer.add(row.as_bytes()).unwrap();
-        }
-        let digest = writer.digest();
-        writer.finish("noted").unwrap();
-        digest
-    }
-
-    #[test]
-    fn what_was_finished_waits_in_order_and_reads_the_same_twice() {
-        let folder = tempfile::tempdir().unwrap();
-        let inbox = inbox(folder.path());
-        let digest = put(&inbox, "2", &[r#"{"姓名":"张示例"}"#, "{}"]);
-        put(&inbox, "1", &["1"]);
-        assert_eq!(inbox.waiting().unwrap(), ["1", "2"]);
-        for _ in 0..2 {
-            let mut reader = inbox.read("2").unwrap();
-            assert_eq!(reader.next().unwrap().unwrap(), r#"{"姓名":"张示例"}"#.as_bytes());
-            assert_eq!(reader.next().unwrap().unwrap(), b"{}");
-            assert_eq!(reader.next().unwrap(), None);
-            assert_eq!(inbox.read("2").unwrap().survey().unwrap(), Survey { digest, note: "noted".into() });
-        }
-        inbox.remove("1").unwrap();
-        inbox.remove("1").unwrap();
-        assert_eq!(inbox.waiting().unwrap(), ["2"]);
-        assert!(inbox.bytes().unwrap() > 0);
-    }
-
-    #[test]
-    fn nothing_stands_there_in_the_clear_and_what_was_cut_or_moved_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let inbox = inbox(folder.path());
-        put(&inbox, "a", &["张示例", "李示例"]);
-        let path = inbox.path("a");
-        let bytes = fs::read(&path).unwrap();
-        assert!(!bytes.windows(9).any(|at| at == "张示例".as_bytes()));
-        fs::write(&path, &bytes[..bytes.len() - 32]).unwrap();
-        let mut reader = inbox.read("a").unwrap();
-        assert!(reader.next().unwrap().is_some() && reader.next().unwrap().is_some());
-        assert!(reader.next().is_err());
-        fs::write(inbox.path("b"), &bytes).unwrap();
-        assert!(inbox.read("b").unwrap().next().is_err());
-    }
-
-    #[test]
-    fn what_was_not_finished_leaves_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let first = inbox(folder.path());
-        drop(first.write("dropped").unwrap());
-        std::mem::forget(first.write("killed").unwrap());
-        assert_eq!(fs::read_dir(folder.path().join("in")).unwrap().count(), 1);
-        let again = inbox(folder.path());
-        assert!(again.waiting().unwrap().is_empty());
-        assert_eq!(fs::read_dir(folder.path().join("in")).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn fresh_names_ascend_with_time() {
-        let name = || Inbox::fresh_name(&SystemClock, &SystemChance).unwrap();
-        let (a, b) = (name(), name());
-        assert_ne!(a, b);
-        assert!(a[..19] <= b[..19]);
-    }
-}
+mod tests;

@@ -16,7 +16,8 @@ pub use config::PushConfig;
 
 use super::{
     Ending, Error, Next, Rows, RowsError, Source, Unit,
-    inbox::{self, Inbox, Keeping},
+    inbox::{self, Inbox},
+    keeping::Keeping,
 };
 use server::Endpoint;
 

@@ -23,7 +23,8 @@ pub use config::{Cursor, Page, RestConfig, Since, SinceKind};
 
 use super::{
     Ending, Error, Next, Rows, RowsError, Source, Unit,
-    inbox::{self, Inbox, Keeping},
+    inbox::{self, Inbox},
+    keeping::Keeping,
 };
 use fetch::{Failure, Fetcher};
 use pull::{Memory, Pull};

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use super::{config::PushConfig, status};
 use crate::{
-    source::inbox::{Inbox, Keeping},
+    source::{inbox::Inbox, keeping::Keeping},
     spool::Spool,
 };
 
