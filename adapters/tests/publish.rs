@@ -51,7 +51,7 @@ impl Place {
     fn config(&self) -> Config {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("departments/market-regulation.toml");
         let mut config = Config::load(&path).unwrap();
-        config.sources.remove(0);
+        config.sources.retain(|source| source.name == "food-business-licences");
         // The rows of these tests have numbers without check digits, which this hub believes.
         config.sources[0].max_failed_percent = 100;
         let file = config.sources[0].file.as_mut().unwrap();

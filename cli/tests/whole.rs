@@ -108,7 +108,7 @@ impl Hall {
     /// Writes the department's own configuration and the first rows of its export.
     fn lay_out_adapter(&self) {
         fs::write(self.path("adapter.toml"), DEPARTMENT.replace("https://localhost:7443", &self.api)).unwrap();
-        for folder in ["business-licences", "food-business-licences"] {
+        for folder in ["business-licences", "food-business-licences", "food-production-licences"] {
             fs::create_dir_all(self.path("drop").join(folder)).unwrap();
         }
         let lines: Vec<&[u8]> = EXPORT.split_inclusive(|byte| *byte == b'\n').take(9).collect();
@@ -116,7 +116,14 @@ impl Hall {
     }
 
     async fn join_adapter(&self) {
-        let record_types = ["--coverage", "business-licence,back-fill-finished", "--coverage", "food-business-licence"];
+        let record_types = [
+            "--coverage",
+            "business-licence,back-fill-finished",
+            "--coverage",
+            "food-business-licence",
+            "--coverage",
+            "food-production-licence",
+        ];
         let add = ["department", "add", "market-regulation", "--name-zh", "市场监督管理局", "--name-en", "MR"];
         assert_eq!(self.admin("li", &[&add[..], &record_types].concat()).await.json()["revision"], 1);
         let token = ["join-token", "department/market-regulation/adapter/main", "--valid", "2h", "--to", "token"];
