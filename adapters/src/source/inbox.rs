@@ -36,19 +36,27 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    /// The inbox in `folder`, made for its owner alone; what was begun and never finished is removed.
+    /// The inbox in `folder`, made for its owner alone.
     ///
     /// # Errors
-    /// The folder cannot be made or tidied.
+    /// The folder cannot be made.
     pub(crate) fn open(folder: PathBuf, vault: Vault) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-        for entry in fs::read_dir(&folder)? {
+        Ok(Self { folder, vault })
+    }
+
+    /// Removes what was begun and never finished. Only while nobody writes: what is being written is not finished either.
+    ///
+    /// # Errors
+    /// The folder cannot be listed, or a file not removed.
+    pub(crate) fn tidy(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
             if path.extension().is_some_and(|end| end == &FRESH[1..]) {
                 fs::remove_file(path)?;
             }
         }
-        Ok(Self { folder, vault })
+        Ok(())
     }
 
     /// A name for a new unit: names ascend with time, and no two are equal.
@@ -149,7 +157,7 @@ struct Fresh(Option<PathBuf>);
 impl Drop for Fresh {
     fn drop(&mut self) {
         if let Some(path) = self.0.take() {
-            // What cannot be removed now is removed when the inbox is opened again.
+            // What cannot be removed now is removed when the inbox is tidied.
             let _ = fs::remove_file(path);
         }
     }

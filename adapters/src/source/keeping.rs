@@ -68,7 +68,7 @@ impl Keeping {
     /// The inbox of a source.
     ///
     /// # Errors
-    /// It cannot be made or tidied.
+    /// It cannot be made.
     pub(super) fn inbox(&self, source: &str) -> io::Result<Inbox> {
         Inbox::open(self.folder(source), self.vault.clone())
     }

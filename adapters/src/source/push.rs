@@ -48,6 +48,8 @@ impl PushSource {
         if self.serving.as_ref().is_some_and(|task| !task.is_finished()) {
             return Ok(());
         }
+        let unfinished = inbox.clone();
+        inbox::blocking(&self.name, "tidying the inbox", move || unfinished.tidy()).await?;
         let token = crate::secret::read(&self.config.token_file).map_err(self.error("reading push.token_file"))?;
         if token.len() < SHORTEST_TOKEN {
             let short = format!("push.token_file: at least {SHORTEST_TOKEN} characters");

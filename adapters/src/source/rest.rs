@@ -65,6 +65,7 @@ impl RestSource {
     /// Pulls everything into a new unit. `None` when it is what the last pull brought.
     async fn pull(&self, memory: Memory, inbox: &Inbox) -> Result<Option<String>, Failure> {
         let fetcher = Fetcher::new(&self.config)?;
+        inbox.tidy()?;
         let name = Inbox::fresh_name(self.keeping.clock.as_ref(), self.keeping.chance.as_ref())?;
         let pull = Pull::new(&self.config, fetcher, memory.clone(), inbox.write(&name)?);
         let pulled = tokio::time::timeout(self.config.pull_timeout(), pull.all());

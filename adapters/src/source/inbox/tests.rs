@@ -61,6 +61,12 @@ fn what_was_not_finished_leaves_nothing() {
     std::mem::forget(first.write("killed").unwrap());
     assert_eq!(fs::read_dir(folder.path().join("in")).unwrap().count(), 1);
     let again = inbox(folder.path());
+    let writing = again.write("writing").unwrap();
+    // Opening it, as every look at it does, leaves what is being written.
+    inbox(folder.path());
+    writing.finish("").unwrap();
+    again.remove("writing").unwrap();
+    again.tidy().unwrap();
     assert!(again.waiting().unwrap().is_empty());
     assert_eq!(fs::read_dir(folder.path().join("in")).unwrap().count(), 0);
 }
