@@ -36,7 +36,9 @@ const KEPT: usize = 3;
 const KEPT_FOR: Duration = Duration::from_secs(60);
 
 pub(super) struct Readers {
-    asker: Arc<BaseConsumer<Context>>,
+    /// Asks for ends. The lock is held for taking or replacing it only.
+    asker: Mutex<Arc<BaseConsumer<Context>>>,
+    asking: ClientConfig,
     settings: ClientConfig,
     /// Cursors that nobody uses at the moment. The lock is held for a look-up only.
     idle: Mutex<HashMap<Partition, Vec<Cursor>>>,
@@ -44,8 +46,9 @@ pub(super) struct Readers {
 
 impl Readers {
     pub(super) fn new(config: &Config) -> Result<Self, ConnectError> {
-        let asker = Arc::new(BaseConsumer::from_config_and_context(&config.asker()?, Context)?);
-        Ok(Self { asker, settings: config.consumer()?, idle: Mutex::default() })
+        let asking = config.asker()?;
+        let asker = Mutex::new(Arc::new(BaseConsumer::from_config_and_context(&asking, Context)?));
+        Ok(Self { asker, asking, settings: config.consumer()?, idle: Mutex::default() })
     }
 
     pub(super) async fn read(
@@ -128,11 +131,23 @@ impl Readers {
     /// The first kept offset and the next to be written, asked of the partition's leader.
     pub(super) async fn ends(&self, name: &str, partition: &Partition) -> Result<(u64, u64), Error> {
         let deadline = Instant::now() + ASK;
+        let mut asker = self.asker();
+        let mut renewed = false;
         loop {
-            match self.ask_ends(name, number_of(partition)?).await {
+            match ask_ends(&asker, name, number_of(partition)?).await {
                 // The leader has just changed, or has not yet heard that it is one.
                 Err(error) if heals(&error) && Instant::now() + ASK_AGAIN < deadline => sleep(ASK_AGAIN).await,
-                Err(error) => return Err(unavailable(error)),
+                // A broker that was in trouble can leave a client with a wrong belief about the partition, which it keeps for
+                // long after the broker has recovered. A new client has none.
+                Err(error) => {
+                    tracing::debug!(%error, %partition, "asking with a new client");
+                    let fresh = self.renew(&asker)?;
+                    close_aside(std::mem::replace(&mut asker, fresh));
+                    if renewed || heals(&error) {
+                        return Err(unavailable(error));
+                    }
+                    renewed = true;
+                }
                 Ok((start, end)) => {
                     return match (u64::try_from(start), u64::try_from(end)) {
                         (Ok(start), Ok(end)) => Ok((start, end)),
@@ -143,15 +158,18 @@ impl Readers {
         }
     }
 
-    async fn ask_ends(&self, name: &str, number: i32) -> Result<(i64, i64), KafkaError> {
-        let (asker, name) = (self.asker.clone(), name.to_owned());
-        let asked = tokio::task::spawn_blocking(move || {
-            let answer = asker.fetch_watermarks(&name, number, ASK);
-            // Serves the client's own events, which would pile up otherwise; it is assigned nothing, so brings nothing.
-            while asker.poll(Duration::ZERO).is_some() {}
-            answer
-        });
-        asked.await.unwrap_or(Err(KafkaError::Canceled))
+    fn asker(&self) -> Arc<BaseConsumer<Context>> {
+        Arc::clone(&self.asker.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The asker in place of `failed`: another caller may have replaced it already.
+    fn renew(&self, failed: &Arc<BaseConsumer<Context>>) -> Result<Arc<BaseConsumer<Context>>, Error> {
+        let mut asker = self.asker.lock().unwrap_or_else(PoisonError::into_inner);
+        if Arc::ptr_eq(&asker, failed) {
+            let fresh = BaseConsumer::from_config_and_context(&self.asking, Context).map_err(unavailable)?;
+            *asker = Arc::new(fresh);
+        }
+        Ok(Arc::clone(&asker))
     }
 
     /// A cursor that stands there; or, where another one is left for whoever reads on, the one that was not used for longest: to
@@ -255,13 +273,27 @@ impl Cursor {
 }
 
 impl Drop for Cursor {
-    /// Closing a consumer waits for its threads: not on a thread that serves others.
     fn drop(&mut self) {
-        let consumer = self.consumer.take();
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn_blocking(move || drop(consumer));
-        }
+        close_aside(self.consumer.take());
     }
+}
+
+/// Closing a client waits for its threads: not on a thread that serves others.
+fn close_aside(client: impl Send + 'static) {
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        runtime.spawn_blocking(move || drop(client));
+    }
+}
+
+async fn ask_ends(asker: &Arc<BaseConsumer<Context>>, name: &str, number: i32) -> Result<(i64, i64), KafkaError> {
+    let (asker, name) = (Arc::clone(asker), name.to_owned());
+    let asked = tokio::task::spawn_blocking(move || {
+        let answer = asker.fetch_watermarks(&name, number, ASK);
+        // Serves the client's own events, which would pile up otherwise; it is assigned nothing, so brings nothing.
+        while asker.poll(Duration::ZERO).is_some() {}
+        answer
+    });
+    asked.await.unwrap_or(Err(KafkaError::Canceled))
 }
 
 fn entry(message: &BorrowedMessage<'_>) -> Entry {
