@@ -174,17 +174,29 @@ impl Intake {
         Ok(())
     }
 
-    /// Seals anew, from head + 1, what of a record is under way and still says something: after a refusal, a gap or a
-    /// conflict. What cannot follow the head any more comes back with its reason.
+    /// Seals anew what of a record is under way above a version and still says something: after a refusal, a gap or a
+    /// conflict. What is under way up to that version stays as it was sent, and the rest follows it. What cannot
+    /// follow any more comes back with its reason.
     ///
     /// # Errors
     /// The spool or the sealing failed.
-    pub async fn seal_anew(&self, writes: &mut Writes, record_id: &str) -> Result<Vec<(Origin, Reason)>, Error> {
+    pub async fn seal_anew(
+        &self,
+        writes: &mut Writes,
+        record_id: &str,
+        above: u64,
+    ) -> Result<Vec<(Origin, Reason)>, Error> {
         let Some(mut record) = self.spool.record(writes, record_id).await? else { return Ok(Vec::new()) };
         let now_ms = self.clock.now().as_millisecond();
         let mut left = Vec::new();
         record.tip = record.head.clone();
         for pending in self.spool.pending(writes, record_id).await? {
+            if pending.standing.version <= above {
+                if pending.standing.version > record.tip.version {
+                    record.tip = pending.standing;
+                }
+                continue;
+            }
             self.spool.end(writes, &pending.id, "abandoned", now_ms).await?;
             match self.versions(&record, &pending.draft) {
                 Ok(steps) => {

@@ -59,6 +59,6 @@ mod text;
 pub use clock::Surroundings;
 pub use config::Config;
 pub use join::join;
-pub use report::{access, check, problems};
-pub use runner::{Summary, run, run_once};
+pub use report::{access, check, close_problems, problems};
+pub use runner::{FailedSource, Summary, run, run_once};
 pub use source::{SHEET_CHILD, sheet_child};

@@ -257,7 +257,7 @@ impl Orders {
         for together in records.chunks(256) {
             let mut writes = self.intake.spool.begin().await?;
             for record_id in together {
-                self.intake.anew(&mut writes, record_id).await?;
+                self.intake.anew(&mut writes, record_id, 0).await?;
             }
             self.intake.spool.commit(writes).await?;
         }

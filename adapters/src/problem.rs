@@ -100,6 +100,12 @@ reasons! {
     /// Rows or columns that are hidden were read as well.
     HiddenCells = "hidden_cells",
         "工作表中有隐藏的行或列，也已读取；请确认它们应当归集", "the sheet has hidden rows or columns, which were read as well; make sure that they are meant";
+    /// The watched folder is not there.
+    FolderMissing = "folder_missing",
+        "投放文件夹不存在或不可读，该数据源等待；请建立该文件夹、挂载共享，或改正 file.folder，之后自动继续", "the folder is not there or cannot be read, so the source waits; make the folder, mount the share, or correct file.folder, and it goes on by itself";
+    /// The hub does not have the record type as one of this department.
+    TypeNotYours = "type_not_yours",
+        "枢纽未将该证照类型登记给本部门，该数据源等待；请县大数据中心登记（weft admin department），或改正 mapping.record_type，之后自动继续", "the hub does not have this record type as one of the department's, so the source waits; let the operator register it, or correct mapping.record_type, and it goes on by itself";
     /// Almost every row of a unit fails.
     MostlyFailed = "mostly_failed",
         "几乎所有行都有问题，该数据源已停止，未发送任何一行；请核对导出文件与映射，改正后自动继续", "almost every row fails, so the source has stopped and nothing of it was sent; check export and mapping, it goes on by itself when they are mended";

@@ -17,7 +17,7 @@ use crate::{
     config::{Config, Kind, SourceConfig},
     keys::{self, Directory},
     mapping::{Changes, Mapped, Mapper},
-    problem::{Reason, RowProblem},
+    problem::{Reason, Refused, RowProblem},
     runner::{Error, mappers},
     sealing,
     source::{
@@ -60,6 +60,14 @@ pub async fn check(config: &Config, surroundings: &Surroundings) -> Result<Vec<F
     for (source_config, mapper) in config.sources.iter().zip(mappers(&catalogue, config)?) {
         let of = catalogue.record_type(mapper.record_type());
         let of = of.ok_or_else(|| sealing::Error::UnknownType(mapper.record_type().to_owned()))?;
+        if let Kind::File(file) = source_config.kind()?
+            && !file.folder.is_dir()
+        {
+            let refused = Refused::new(Reason::FolderMissing, None, file.folder.display().to_string());
+            let (source, problems) = (source_config.name.clone(), vec![RowProblem::of_file("", &refused)]);
+            reports.push(FileReport { source, problems, ..FileReport::default() });
+            continue;
+        }
         for mut source in sources(source_config, mapper.columns(), (&config.state_dir, &scratch.0), surroundings)? {
             let warnings = source.warnings().await?;
             if !warnings.is_empty() {
@@ -69,7 +77,7 @@ pub async fn check(config: &Config, surroundings: &Surroundings) -> Result<Vec<F
             let (unit, unreadable) = match source.next().await? {
                 Next::Unit(unit) => (unit, None),
                 Next::Unreadable(unit, refused) => (unit, Some(refused)),
-                Next::Later(_) | Next::Nothing => continue,
+                Next::Missing(_) | Next::Later(_) | Next::Nothing => continue,
             };
             let mut report =
                 FileReport { source: source_config.name.clone(), file: unit.name.clone(), ..FileReport::default() };
@@ -216,6 +224,28 @@ fn sample_payload(of: &RecordType, mapped: &Mapped, event: Event, status: Status
     payload["record"]["version"] = 1.into();
     payload["event"] = event.as_str().into();
     payload
+}
+
+/// Closes the open problems of a source whose record cannot be told, of one unit or of all, also while the adapter runs.
+/// Tells how many those were.
+///
+/// # Errors
+/// There is no source of that name, or the state cannot be written.
+pub async fn close_problems(
+    config: &Config,
+    source: &str,
+    file: Option<&str>,
+    surroundings: &Surroundings,
+) -> Result<u64, Error> {
+    if !config.sources.iter().any(|known| known.name == source) {
+        return Err(Error::NoSource(source.to_owned()));
+    }
+    let directory = Directory::new(&config.state_dir);
+    let key = directory.spool_key()?;
+    let spool = Spool::beside(&directory.spool(), &key, surroundings.chance.clone()).await?;
+    let closed = spool.close_nameless(source, file, surroundings.clock.now().as_millisecond()).await?;
+    spool.close().await;
+    Ok(closed)
 }
 
 /// The open problems of an adapter's state, also while it runs.

@@ -1,6 +1,7 @@
 //! The entry: sources are watched, rows mapped and sealed, the spool sent, certificates renewed.
 
 mod feed;
+mod first;
 mod judge;
 mod live;
 mod progress;
@@ -15,7 +16,6 @@ use weft_record::catalogue::Catalogue;
 use crate::{
     clock::Surroundings,
     config::{self, Config},
-    heads,
     intake::{self, Intake},
     join,
     keys::{self, Directory},
@@ -112,6 +112,19 @@ pub struct Summary {
     pub held: u64,
     /// What is wrong with which line; refusals of the hub too.
     pub problems: Vec<ProblemRow>,
+    /// Sources that could not be read.
+    pub failed: Vec<FailedSource>,
+}
+
+/// A source that could not be read, while the others were.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedSource {
+    /// Its name.
+    pub source: String,
+    /// Why, and what to do, in Chinese.
+    pub zh: String,
+    /// The same in English.
+    pub en: String,
 }
 
 /// An adapter, put together.
@@ -198,36 +211,6 @@ impl Adapter {
         Ok(Self { config, directory, surroundings, intake, link, publisher, feeds, _identity: identity, _lock })
     }
 
-    /// The hub's heads of every record type are here before the first version of it is made.
-    async fn take_over_heads(&self, stop: &CancellationToken) -> Result<(), Error> {
-        for source in &self.config.sources {
-            let record_type = &source.mapping.record_type;
-            let mut failures = 0_u32;
-            while !heads::known(&self.intake.spool, record_type).await? {
-                let asked = async {
-                    let channel = self.link.connect().await?;
-                    heads::take_over(channel, &self.intake.spool, record_type).await
-                };
-                match asked.await {
-                    Ok(_) => break,
-                    Err(heads::Error::Spool(error)) if error.is_full() => self.intake.life.set_disk_full(true),
-                    Err(heads::Error::Spool(error)) => return Err(error.into()),
-                    Err(heads::Error::Link(error)) => {
-                        tracing::warn!(%error, record_type, "the hub's heads are not here yet")
-                    }
-                }
-                self.link.failed();
-                failures += 1;
-                let pause = crate::link::pause(self.publisher.pace, failures, self.surroundings.chance.as_ref());
-                tokio::select! {
-                    () = stop.cancelled() => return Err(Error::Stopped),
-                    () = tokio::time::sleep(pause) => {}
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Renews the certificate when its time has come; looked at every hour.
     async fn renew(&self, stop: &CancellationToken) {
         loop {
@@ -272,7 +255,6 @@ impl Adapter {
     }
 
     async fn work(&self, feeds: Vec<Feed>, inner: &CancellationToken) -> Result<(), Error> {
-        self.take_over_heads(inner).await?;
         let publish = async {
             let ended = self.publisher.run(inner).await;
             inner.cancel();
@@ -280,7 +262,7 @@ impl Adapter {
         };
         let feed = async {
             let watched = feeds.into_iter().map(|feed| async move {
-                let ended = feed.watch(inner).await;
+                let ended = self.watch_one(feed, inner).await;
                 if ended.is_err() {
                     inner.cancel();
                 }
@@ -298,7 +280,7 @@ impl Adapter {
         let feeds = std::mem::take(&mut self.feeds);
         let inner = stop.child_token();
         let work = async {
-            let worked = self.work_once(feeds, stop, &inner).await;
+            let worked = self.work_once(feeds, &inner).await;
             inner.cancel();
             worked
         };
@@ -309,13 +291,7 @@ impl Adapter {
         self.summary(&ended?).await
     }
 
-    async fn work_once(
-        &self,
-        feeds: Vec<Feed>,
-        stop: &CancellationToken,
-        inner: &CancellationToken,
-    ) -> Result<Fed, Error> {
-        self.take_over_heads(stop).await?;
+    async fn work_once(&self, feeds: Vec<Feed>, inner: &CancellationToken) -> Result<Fed, Error> {
         let work = async {
             let fed = self.work_off(feeds, inner).await;
             inner.cancel();
@@ -343,13 +319,14 @@ impl Adapter {
             quarantined: tally.quarantined,
             held: tally.held,
             problems,
+            failed: fed.failed.clone(),
         })
     }
 
     async fn work_off(&self, feeds: Vec<Feed>, stop: &CancellationToken) -> Result<Fed, Error> {
         let mut fed = Fed::default();
-        for mut feed in feeds {
-            fed.add(feed.work_off(stop).await?);
+        for feed in feeds {
+            fed.add(self.work_off_one(feed, stop).await?);
         }
         while self.intake.spool.counts().await?.under_way() > 0 {
             tokio::select! {

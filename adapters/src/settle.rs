@@ -177,7 +177,8 @@ impl Intake {
             record.refused = Some(ended.substance);
             self.spool.put_record(writes, &record).await?;
         }
-        self.anew(writes, &ended.record_id).await
+        // An earlier version may be at the hub without its outcome: it is not sent a second time.
+        self.anew(writes, &ended.record_id, ended.version.saturating_sub(1)).await
     }
 
     /// The number was taken or too high.
@@ -199,24 +200,24 @@ impl Intake {
             return Ok(());
         }
         if outcome.head == known {
-            return self.anew(writes, &ended.record_id).await;
+            return self.anew(writes, &ended.record_id, 0).await;
         }
         let lost = known.saturating_sub(outcome.head);
         if lost > 0 && self.spool.resend_above(writes, &ended.record_id, outcome.head, now_ms).await? == lost {
             // The hub lost versions that are still here: they go first, then this one under its own number.
-            return self.anew(writes, &ended.record_id).await;
+            return self.anew(writes, &ended.record_id, 0).await;
         }
         left.ask_heads.insert(ended.record_type.clone());
         left.then_anew.insert(ended.record_id.clone());
         Ok(())
     }
 
-    /// Seals anew what of a record is under way, and keeps what cannot follow any more as problems.
+    /// Seals anew what of a record is under way above a version, and keeps what cannot follow any more as problems.
     ///
     /// # Errors
     /// The spool or the sealing failed.
-    pub async fn anew(&self, writes: &mut Writes, record_id: &str) -> Result<(), Error> {
-        for (origin, reason) in self.seal_anew(writes, record_id).await? {
+    pub async fn anew(&self, writes: &mut Writes, record_id: &str, above: u64) -> Result<(), Error> {
+        for (origin, reason) in self.seal_anew(writes, record_id, above).await? {
             let problem = RowProblem::new(origin.line, "", reason).in_file(&origin.file);
             let now_ms = self.clock.now().as_millisecond();
             self.spool.add_problem(writes, (&origin.source, &origin.unit), Some(record_id), &problem, now_ms).await?;

@@ -84,6 +84,8 @@ pub enum Next {
     Unit(Unit),
     /// This cannot be read at all: finish it as failed.
     Unreadable(Unit, Refused),
+    /// Nothing can be offered until somebody mends what is named.
+    Missing(Refused),
     /// Something is there that is not complete yet: ask again after this time.
     Later(Duration),
     /// Nothing.

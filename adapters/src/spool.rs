@@ -273,39 +273,6 @@ impl Spool {
         Ok(found.is_some())
     }
 
-    /// Notes that a unit was worked off: all of its rows are durable here, or stand among the problems. Problems of
-    /// earlier units of the same source whose record could not be told are closed: their rows were replaced.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub async fn finish_unit(
-        &self,
-        source: &str,
-        unit: &Digest,
-        name: &str,
-        rows: u64,
-        mapped: u64,
-        now_ms: i64,
-    ) -> Result<(), Error> {
-        let mut writes = self.begin().await?;
-        let sql =
-            "-- finish_unit\nINSERT OR IGNORE INTO units (unit, name, rows, mapped, done_ms) VALUES (?, ?, ?, ?, ?)";
-        sqlx::query(sql)
-            .bind(&unit[..])
-            .bind(name)
-            .bind(rows.cast_signed())
-            .bind(mapped.cast_signed())
-            .bind(now_ms)
-            .execute(&mut *writes)
-            .await?;
-        let sql = "-- finish_unit_again\nDELETE FROM meta WHERE name = 'again:' || lower(hex(?))";
-        sqlx::query(sql).bind(&unit[..]).execute(&mut *writes).await?;
-        let sql = "-- finish_unit_close
-            UPDATE problems SET closed_ms = ? WHERE source = ? AND unit <> ? AND record_id IS NULL AND closed_ms IS NULL";
-        sqlx::query(sql).bind(now_ms).bind(source).bind(&unit[..]).execute(&mut *writes).await?;
-        self.commit(writes).await
-    }
-
     /// Removes what is kept no longer: sealed bytes seven days after they ended, problems 90 days after they closed.
     ///
     /// # Errors

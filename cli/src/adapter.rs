@@ -57,6 +57,13 @@ pub(crate) enum AdapterCommand {
     Problems {
         #[command(flatten)]
         config: ConfigArg,
+        /// Close the open problems of this source whose record cannot be told, once they are settled: of increments and
+        /// of what was posted, nothing that comes later can tell
+        #[arg(long, value_name = "SOURCE")]
+        close: Option<String>,
+        /// Of the file or unit of this name alone
+        #[arg(long, value_name = "NAME", requires = "close")]
+        file: Option<String>,
     },
     /// How the adapter is, whether it runs or not; exits with 0 only while nothing needs a person
     Status {
@@ -113,7 +120,10 @@ impl AdapterCommand {
             Self::Check { config, report, .. } => check(&config.load()?, report.as_deref()).await,
             Self::Run { config, once: false } => run(config.load()?).await,
             Self::Run { config, once: true } => run_once(config.load()?).await,
-            Self::Problems { config } => problems(&config.load()?).await,
+            Self::Problems { config, close: None, .. } => problems(&config.load()?).await,
+            Self::Problems { config, close: Some(source), file } => {
+                close_problems(&config.load()?, &source, file.as_deref()).await
+            }
             Self::Status { config } => life::status(&config).await,
             Self::Pause(args) => life::of_source(OrderKind::Pause, args).await,
             Self::Resume(args) => life::of_source(OrderKind::Resume, args).await,
@@ -253,9 +263,23 @@ fn told(summary: &Summary) -> Report {
     if !rows.is_empty() {
         table.push_str(&format!("\n{}", listing(&COLUMNS, &rows)));
     }
-    let wrong = summary.problems.iter().any(|problem| !problem.problem.note);
+    let failed: Vec<Value> = summary
+        .failed
+        .iter()
+        .map(|failed| json!({"source": failed.source, "zh": failed.zh, "en": failed.en}))
+        .collect();
+    if !failed.is_empty() {
+        table.push_str(&format!("\n{}", listing(&["source", "zh", "en"], &failed)));
+    }
+    let wrong = !failed.is_empty() || summary.problems.iter().any(|problem| !problem.problem.note);
     counts["problems"] = Value::Array(rows);
+    counts["failed"] = Value::Array(failed);
     Report::both(table, counts).with_code(if wrong { Code::Problems } else { Code::Done })
+}
+
+async fn close_problems(config: &Config, source: &str, file: Option<&str>) -> Result<Report, Failure> {
+    let closed = weft_adapter::close_problems(config, source, file, &Surroundings::system()).await.map_err(failed)?;
+    Ok(Report::sheet(json!({"source": source, "closed": closed})))
 }
 
 async fn problems(config: &Config) -> Result<Report, Failure> {
@@ -301,5 +325,9 @@ mod tests {
         assert_eq!((report.code(), &report.json()["problems"][0]["line"]), (Code::Problems, &json!(17)));
         assert!(report.shown(Format::Table).contains("export.csv"));
         assert_eq!(told(&Summary::default()).code(), Code::Done);
+        let failed = weft_adapter::FailedSource { source: "s".into(), zh: "无".into(), en: "no folder /in".into() };
+        let report = told(&Summary { failed: vec![failed], ..Summary::default() });
+        assert_eq!(report.code(), Code::Problems);
+        assert!(report.shown(Format::Table).contains("/in"));
     }
 }

@@ -284,7 +284,7 @@ impl Publisher {
         }
         let mut writes = self.intake.spool.begin().await?;
         for record_id in &left.then_anew {
-            self.intake.anew(&mut writes, record_id).await?;
+            self.intake.anew(&mut writes, record_id, 0).await?;
         }
         self.intake.spool.commit(writes).await?;
         Ok(())

@@ -12,7 +12,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, Progress, judge::Judge};
+use super::{Error, FailedSource, Progress, judge::Judge};
 use crate::{
     config::Limits,
     hours::Hours,
@@ -53,6 +53,7 @@ pub(super) struct Fed {
     pub(super) skipped: u64,
     pub(super) mapped: u64,
     pub(super) units: Vec<Digest>,
+    pub(super) failed: Vec<FailedSource>,
 }
 
 impl Fed {
@@ -61,6 +62,7 @@ impl Fed {
         self.skipped += other.skipped;
         self.mapped += other.mapped;
         self.units.extend(other.units);
+        self.failed.extend(other.failed);
     }
 }
 
@@ -78,10 +80,7 @@ impl Feed {
                             "the disk is full: reading waits until it has room"
                         );
                     }
-                    Error::Source(error) => {
-                        tracing::warn!(%error, "the source cannot be read now");
-                        self.tell_state(&SourceState::Unreachable { reason: error.to_string() });
-                    }
+                    Error::Source(error) => drop(self.unreachable(&error)),
                     error => return Err(error),
                 }
             }
@@ -94,7 +93,7 @@ impl Feed {
         Ok(())
     }
 
-    fn tell_state(&self, state: &SourceState) {
+    pub(super) fn tell_state(&self, state: &SourceState) {
         self.progress.state(self.source.name(), state);
     }
 
@@ -113,6 +112,10 @@ impl Feed {
             let (unit, unreadable) = match self.source.next().await? {
                 Next::Unit(unit) => (unit, None),
                 Next::Unreadable(unit, refused) => (unit, Some(refused)),
+                Next::Missing(refused) => {
+                    fed.failed.push(self.wait_for(refused));
+                    return Ok(fed);
+                }
                 Next::Nothing => {
                     self.tell_state(&SourceState::Working);
                     return Ok(fed);
@@ -193,7 +196,8 @@ impl Feed {
         self.vanished(&work).await?;
         let now_ms = self.intake.clock.now().as_millisecond();
         let (name, spool) = (self.source.name(), &self.intake.spool);
-        spool.finish_unit(name, &digest, &unit.name, work.rows, work.mapped, now_ms).await?;
+        let whole = work.generation.is_some();
+        spool.finish_unit(name, (&unit.name, &digest), (work.rows, work.mapped), whole, now_ms).await?;
         if work.generation.is_some() {
             spool.set_last_snapshot(name, &digest).await?;
         }

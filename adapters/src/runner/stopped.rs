@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Error, feed::Feed};
+use super::{Error, FailedSource, feed::Feed};
 use crate::{
     problem::{Refused, RowProblem},
     source::{SourceState, Unit},
@@ -25,6 +25,19 @@ impl Feed {
         let state = SourceState::Stopped { reason: refused.reason, detail: refused.detail.clone() };
         self.progress.state(self.source.name(), &state);
         true
+    }
+
+    /// The source waits for somebody to mend what is named, and is looked at again.
+    pub(super) fn wait_for(&self, refused: Refused) -> FailedSource {
+        let source = self.source.name().to_owned();
+        tracing::error!(source, reason = %refused.reason, detail = refused.detail, "the source waits");
+        let failed = FailedSource {
+            source,
+            zh: format!("{}（{}）", refused.reason.zh(), refused.detail),
+            en: format!("{} ({})", refused.reason.en(), refused.detail),
+        };
+        self.progress.state(&failed.source, &SourceState::Stopped { reason: refused.reason, detail: refused.detail });
+        failed
     }
 
     /// Stops at a unit: what is wrong stands among the problems, and nothing of it is sent.

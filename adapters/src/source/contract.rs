@@ -27,6 +27,7 @@ async fn unit(source: &mut impl Source) -> Option<Unit> {
         match source.next().await.expect("the source is there") {
             Next::Unit(unit) => return Some(unit),
             Next::Unreadable(unit, refused) => panic!("{} was refused: {refused}", unit.name),
+            Next::Missing(refused) => panic!("the source is not there: {refused}"),
             Next::Later(wait) => tokio::time::sleep(wait).await,
             Next::Nothing => return None,
         }

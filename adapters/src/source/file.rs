@@ -68,6 +68,16 @@ impl FileSource {
         move |cause| Error { source_name, what, cause }
     }
 
+    /// What is said where the folder is not there.
+    async fn missing(&self) -> Result<Option<Refused>, Error> {
+        let folder = self.config.folder.clone();
+        self.blocking("finding the folder", move || {
+            let told = || Refused::new(Reason::FolderMissing, None, folder.display().to_string());
+            Ok((!folder.is_dir()).then(told))
+        })
+        .await
+    }
+
     /// The files that have come to rest, or how long the nearest one still needs.
     fn settled(&mut self, files: Vec<Waiting>, now: Instant) -> Result<Vec<Waiting>, Option<Duration>> {
         self.seen.retain(|path, _| files.iter().any(|(file, ..)| file == path));
@@ -171,6 +181,9 @@ impl Source for FileSource {
     }
 
     async fn next(&mut self) -> Result<Next, Error> {
+        if let Some(refused) = self.missing().await? {
+            return Ok(Next::Missing(refused));
+        }
         self.empty().await?;
         let config = self.config.clone();
         let files = self.blocking("listing the folder", move || keep::waiting(&config)).await?;

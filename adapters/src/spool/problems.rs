@@ -69,6 +69,19 @@ impl Spool {
         Ok(())
     }
 
+    /// Closes what is open of a source about rows and units whose record cannot be told, of one unit or all: a person
+    /// says that it is settled, since nothing that comes later can. Tells how many those were.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn close_nameless(&self, source: &str, file: Option<&str>, now_ms: i64) -> Result<u64, Error> {
+        let sql = "-- close_nameless
+            UPDATE problems SET closed_ms = ?1
+            WHERE source = ?2 AND record_id IS NULL AND closed_ms IS NULL AND (?3 IS NULL OR file = ?3)";
+        let closed = sqlx::query(sql).bind(now_ms).bind(source).bind(file).execute(&self.pool).await?;
+        Ok(closed.rows_affected())
+    }
+
     /// The open problems, oldest first; with a unit, its own, closed ones too.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 use sqlx::{Row as _, sqlite::SqliteRow};
 use weft_record::status::State;
 
-use super::{Digest, Error, Spool, Writes, digest};
+use super::{Digest, Error, Spool, Standing, Writes, digest};
 use crate::mapping::Draft;
 
 /// Where a version came from.
@@ -57,6 +57,8 @@ pub struct Outgoing {
 pub struct Pending {
     /// Its id.
     pub id: Digest,
+    /// Where the record stands once it is indexed.
+    pub standing: Standing,
     /// What it was sealed from.
     pub draft: Draft,
     /// The row it came from.
@@ -333,7 +335,7 @@ impl Spool {
     /// The database failed, or a text does not decrypt.
     pub async fn pending(&self, writes: &mut Writes, record_id: &str) -> Result<Vec<Pending>, Error> {
         let sql = "-- pending
-            SELECT submission_id, draft, source, unit, file, line FROM submissions
+            SELECT submission_id, version, state_after, substance, draft, source, unit, file, line FROM submissions
             WHERE record_id = ? AND stage IN ('ready', 'sent', 'receipted', 'held') AND draft IS NOT NULL ORDER BY seq";
         let rows = sqlx::query(sql).bind(record_id).fetch_all(&mut **writes).await?;
         let mut pending = Vec::with_capacity(rows.len());
@@ -341,7 +343,12 @@ impl Spool {
             let id = digest(row.try_get("submission_id")?)?;
             let locked: Vec<u8> = row.try_get("draft")?;
             let draft = serde_json::from_slice(&self.vault.unlock(&place("draft", &id), &locked)?)?;
-            pending.push(Pending { id, draft, origin: origin(&row)? });
+            let standing = Standing {
+                version: row.try_get::<i64, _>("version")?.cast_unsigned(),
+                state: Some(serde_json::from_str(row.try_get::<&str, _>("state_after")?)?),
+                substance: Some(digest(row.try_get("substance")?)?),
+            };
+            pending.push(Pending { id, standing, draft, origin: origin(&row)? });
         }
         Ok(pending)
     }

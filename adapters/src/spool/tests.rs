@@ -5,6 +5,7 @@ use super::*;
 use crate::{
     clock::SystemChance,
     mapping::{Draft, Intent},
+    problem::{Reason, RowProblem},
 };
 
 const STATE: State = State { status: Status::Valid, frozen: false, suspended: false };
@@ -248,8 +249,8 @@ async fn an_older_unit_that_is_read_again_says_nothing_new_of_a_record() {
     let place = place();
     let spool = place.open().await;
     let (old, new) = ([1; 32], [2; 32]);
-    spool.finish_unit("s", &old, "old.csv", 1, 1, 10).await.unwrap();
-    spool.finish_unit("s", &new, "new.csv", 1, 1, 20).await.unwrap();
+    spool.finish_unit("s", ("old.csv", &old), (1, 1), false, 10).await.unwrap();
+    spool.finish_unit("s", ("new.csv", &new), (1, 1), false, 20).await.unwrap();
     let mut writes = spool.begin().await.unwrap();
     let record = Record { taken: Some((new, 0)), ..Record::new("r", "business-licence") };
     spool.put_record(&mut writes, &record).await.unwrap();
@@ -259,6 +260,32 @@ async fn an_older_unit_that_is_read_again_says_nothing_new_of_a_record() {
     assert!(spool.unit_done(&old).await.unwrap());
     spool.read_again(15).await.unwrap();
     assert!(spool.unit_done(&old).await.unwrap() && !spool.unit_done(&new).await.unwrap());
-    spool.finish_unit("s", &new, "new.csv", 1, 1, 30).await.unwrap();
+    spool.finish_unit("s", ("new.csv", &new), (1, 1), false, 30).await.unwrap();
     assert!(spool.unit_done(&new).await.unwrap(), "once");
+}
+
+#[tokio::test]
+async fn a_row_without_a_key_is_settled_by_what_replaced_it_or_by_a_person() {
+    let place = place();
+    let spool = place.open().await;
+    let told = |line| RowProblem::new(line, "许可证编号", Reason::KeyMissing).in_file("monday.csv");
+    let open = async || spool.open_problems().await.unwrap();
+    let add = async |source: &str, unit: u8| {
+        let mut writes = spool.begin().await.unwrap();
+        spool.add_problem(&mut writes, (source, &[unit; 32]), None, &told(u64::from(unit)), 1).await.unwrap();
+        spool.commit(writes).await.unwrap();
+    };
+    add("s", 1).await;
+    add("other", 2).await;
+    spool.finish_unit("s", ("tuesday.csv", &[3; 32]), (1, 1), false, 10).await.unwrap();
+    assert_eq!(open().await, 2, "an increment says nothing of a row that was in another");
+    spool.finish_unit("s", ("monday.csv", &[4; 32]), (1, 1), false, 20).await.unwrap();
+    assert_eq!(open().await, 1, "the file of this name replaced it");
+    add("s", 5).await;
+    spool.finish_unit("s", ("wednesday.csv", &[6; 32]), (1, 1), true, 30).await.unwrap();
+    assert_eq!(open().await, 1, "a whole snapshot replaces all");
+    add("s", 7).await;
+    assert_eq!(spool.close_nameless("s", Some("tuesday.csv"), 40).await.unwrap(), 0);
+    assert_eq!(spool.close_nameless("s", None, 40).await.unwrap(), 1);
+    assert_eq!(open().await, 1, "the other source's");
 }

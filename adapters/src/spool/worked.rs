@@ -1,4 +1,4 @@
-//! What became of one unit, for whoever handed it in.
+//! Units that were worked off, and what became of one, for whoever handed it in.
 
 use std::collections::BTreeMap;
 
@@ -22,6 +22,47 @@ pub struct Worked {
 }
 
 impl Spool {
+    /// Notes that a unit was worked off: all of its rows are durable here, or stand among the problems. What was wrong
+    /// with rows whose record could not be told is closed where those rows were replaced: by the next whole snapshot,
+    /// or by a unit of the same name. Nothing else of a source says anything of such a row.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn finish_unit(
+        &self,
+        source: &str,
+        (name, digest): (&str, &Digest),
+        (rows, mapped): (u64, u64),
+        whole: bool,
+        now_ms: i64,
+    ) -> Result<(), Error> {
+        let mut writes = self.begin().await?;
+        let sql =
+            "-- finish_unit\nINSERT OR IGNORE INTO units (unit, name, rows, mapped, done_ms) VALUES (?, ?, ?, ?, ?)";
+        sqlx::query(sql)
+            .bind(&digest[..])
+            .bind(name)
+            .bind(rows.cast_signed())
+            .bind(mapped.cast_signed())
+            .bind(now_ms)
+            .execute(&mut *writes)
+            .await?;
+        let sql = "-- finish_unit_again\nDELETE FROM meta WHERE name = 'again:' || lower(hex(?))";
+        sqlx::query(sql).bind(&digest[..]).execute(&mut *writes).await?;
+        let sql = "-- finish_unit_close
+            UPDATE problems SET closed_ms = ?
+            WHERE source = ? AND unit <> ? AND record_id IS NULL AND closed_ms IS NULL AND (? OR file = ?)";
+        sqlx::query(sql)
+            .bind(now_ms)
+            .bind(source)
+            .bind(&digest[..])
+            .bind(whole)
+            .bind(name)
+            .execute(&mut *writes)
+            .await?;
+        self.commit(writes).await
+    }
+
     /// What became of the unit called `name`; `None` when none of this name was worked off.
     ///
     /// # Errors

@@ -73,6 +73,8 @@ pub(crate) struct Faults {
     pub(crate) unknown_key: bool,
     /// Outcomes are not told by themselves; only what is watched is.
     pub(crate) silent: bool,
+    /// This record type is not of the department.
+    pub(crate) not_yours: Option<String>,
     /// Answers wait for outcomes of nobody: nothing is indexed.
     pub(crate) frozen: bool,
 }
@@ -272,6 +274,9 @@ impl Publishing for Hub {
 
     async fn heads(&self, request: Request<HeadsRequest>) -> Result<Response<HeadsResponse>, Status> {
         let request = request.into_inner();
+        if self.with(|state| state.faults.not_yours.as_ref() == Some(&request.record_type)) {
+            return Err(weft_proto::reason::Refusal::new(weft_proto::Reason::NotYourType).into());
+        }
         let size = usize::try_from(request.page_size).unwrap().min(2);
         let of = format!("{}.", request.record_type);
         Ok(Response::new(self.with(|state| {
