@@ -154,7 +154,9 @@ impl Launch {
             command.arg(format!("--reuid={user}")).arg(format!("--regid={user}")).arg("--clear-groups");
             command.args(["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]);
         }
-        command.arg("--").arg(&self.program).args(&self.args).envs(self.envs);
+        // This process may have died before the signal was asked for.
+        command.args(["--", "sh", "-c", r#"[ "$PPID" = "$0" ] && exec "$@""#]).arg(std::process::id().to_string());
+        command.arg(&self.program).args(&self.args).envs(self.envs);
         command.current_dir(&self.folder).process_group(0);
         // Appending keeps what was written before a restart.
         let append = |path: &Path| File::options().create(true).append(true).open(path);
