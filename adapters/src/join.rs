@@ -83,7 +83,8 @@ pub struct Joined {
 }
 
 /// Joins the hub: makes keys in `directory`, redeems the token, keeps what the hub answered. An identity that is there
-/// already stays: then nothing is done and `Joined` is an error.
+/// already stays: then nothing is done and `Joined` is an error. After a failure it may be tried again with the same token: what
+/// was sent is kept, and the hub answers the same request again.
 ///
 /// # Errors
 /// The token is none, the hub refused it or cannot be reached, or the directory cannot be written.
@@ -99,10 +100,10 @@ pub async fn join(token: &str, directory: &Directory, surroundings: &Surrounding
     chance.fill(spool_key.as_mut())?;
     directory.ensure_spool_key(&spool_key)?;
     let sealing = directory.sealing_key(|| sealing_key(chance))?;
-    let (tls_key, csr) = request()?;
+    let certificate = directory.certificate_request()?;
     let channel = link::connect(&endpoint, link::with_authority(token.ca.as_bytes())?).await?;
     let sealing_jwk = sealing.public_jwk().to_string();
-    let request = RedeemRequest { secret: token.secret.clone(), csr, sealing_jwk };
+    let request = RedeemRequest { secret: token.secret.clone(), csr: certificate.der().to_vec(), sealing_jwk };
     let answer = EnrolmentClient::new(channel).redeem(request).await.map_err(link::Error::from)?.into_inner();
     if answer.sealing_key_fingerprint != sealing.kid() {
         return Err(Error::Answer("another sealing key's fingerprint"));
@@ -113,7 +114,7 @@ pub async fn join(token: &str, directory: &Directory, surroundings: &Surrounding
     let secret = Zeroizing::new(secret);
     directory.set_secret(&secret)?;
     directory.set_authority_pem(&answer.ca_pem)?;
-    directory.set_client_pem(&answer.certificate_pem, &tls_key)?;
+    directory.set_client_pem(&answer.certificate_pem, certificate.key_pem())?;
     let hub_name = answer.hub_name.clone();
     let identity = Identity { identity: answer.identity.clone(), department, adapter, hub_name };
     directory.set_identity(&identity)?;
@@ -127,12 +128,61 @@ pub(crate) fn sealing_key(chance: &dyn Chance) -> Result<SealingKey, keys::Error
     if failed.is_some() { Err(keys::Error::Key) } else { Ok(key) }
 }
 
-/// A new key pair for the connection (PEM), and the request for its certificate (DER).
-fn request() -> Result<(Zeroizing<String>, Vec<u8>), Error> {
-    let key = KeyPair::generate().map_err(|_| Error::Key)?;
-    let params = CertificateParams::new(Vec::new()).map_err(|_| Error::Key)?;
-    let csr = params.serialize_request(&key).map_err(|_| Error::Key)?;
-    Ok((Zeroizing::new(key.serialize_pem()), csr.der().to_vec()))
+/// A key pair for the connection and the request for its certificate. Both are kept before the request is sent: the hub answers it
+/// again only when it is the same to the byte.
+pub struct CertificateRequest {
+    key: Zeroizing<String>,
+    pem: String,
+    der: Vec<u8>,
+}
+
+impl std::fmt::Debug for CertificateRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CertificateRequest").finish_non_exhaustive()
+    }
+}
+
+const REQUEST: &str = "-----BEGIN CERTIFICATE REQUEST-----";
+
+impl CertificateRequest {
+    /// With a new key.
+    ///
+    /// # Errors
+    /// The key could not be made.
+    pub fn fresh() -> Result<Self, Error> {
+        let key = KeyPair::generate().map_err(|_| Error::Key)?;
+        let params = CertificateParams::new(Vec::new()).map_err(|_| Error::Key)?;
+        let request = params.serialize_request(&key).map_err(|_| Error::Key)?;
+        let pem = request.pem().map_err(|_| Error::Key)?;
+        Ok(Self { key: Zeroizing::new(key.serialize_pem()), pem, der: request.der().to_vec() })
+    }
+
+    /// As it was kept; nothing when the text is no key followed by a request.
+    #[must_use]
+    pub fn from_pem(text: &str) -> Option<Self> {
+        let (key, request) = text.split_at(text.find(REQUEST)?);
+        let (_, read) = parse_x509_pem(request.as_bytes()).ok()?;
+        KeyPair::from_pem(key).ok()?;
+        Some(Self { key: Zeroizing::new(key.to_owned()), pem: request.to_owned(), der: read.contents })
+    }
+
+    /// The key and the request, to be kept where nobody else reads.
+    #[must_use]
+    pub fn to_pem(&self) -> Zeroizing<String> {
+        Zeroizing::new(format!("{}\n{}", self.key.trim_end(), self.pem))
+    }
+
+    /// The private key.
+    #[must_use]
+    pub fn key_pem(&self) -> &str {
+        &self.key
+    }
+
+    /// The request, DER (RFC 2986).
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
 }
 
 /// Department and adapter of `spiffe://<trust-domain>/department/<code>/adapter/<name>`.
@@ -163,16 +213,26 @@ pub(crate) fn validity(directory: &Directory) -> Result<(i64, i64), Error> {
 
 /// Renews the certificate, under a new key.
 pub(crate) async fn renew(link: &Link, directory: &Directory) -> Result<(), Error> {
-    let (key, csr) = request()?;
+    let request = CertificateRequest::fresh()?;
+    let csr = request.der().to_vec();
     let channel = link.connect().await?;
     let answer = RenewalClient::new(channel).renew(RenewRequest { csr }).await.map_err(link::Error::from)?;
-    directory.set_client_pem(&answer.into_inner().certificate_pem, &key)?;
+    directory.set_client_pem(&answer.into_inner().certificate_pem, request.key_pem())?;
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_is_kept_to_the_byte() {
+        let fresh = CertificateRequest::fresh().unwrap();
+        let kept = CertificateRequest::from_pem(&fresh.to_pem()).unwrap();
+        assert_eq!((kept.der(), kept.key_pem().trim()), (fresh.der(), fresh.key_pem().trim()));
+        assert!(CertificateRequest::from_pem(fresh.key_pem()).is_none());
+        assert!(CertificateRequest::from_pem(&fresh.to_pem()[..300]).is_none());
+    }
 
     #[test]
     fn tokens_are_read_and_never_printed() {

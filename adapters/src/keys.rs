@@ -12,9 +12,13 @@ use serde::{Deserialize, Serialize};
 use weft_record::seal::SealingKey;
 use zeroize::Zeroizing;
 
+use crate::join::{self, CertificateRequest};
+
 const IDENTITY: &str = "identity.json";
 const CLIENT: &str = "client.pem";
 const AUTHORITY: &str = "ca.pem";
+/// What was sent for joining, until the answer is kept.
+const JOINING: &str = "joining.pem";
 const SEALING: &str = "sealing.key";
 const NEXT_SEALING: &str = "sealing.next.key";
 const SPOOL_KEY: &str = "spool.key";
@@ -149,7 +153,28 @@ impl Directory {
     /// Notes who the adapter is: the last step of joining.
     pub(crate) fn set_identity(&self, identity: &Identity) -> Result<(), Error> {
         let text = serde_json::to_vec_pretty(identity).map_err(|_| self.damaged(IDENTITY))?;
-        self.write(IDENTITY, &text)
+        self.write(IDENTITY, &text)?;
+        self.end_joining()
+    }
+
+    /// The request for the first certificate: the one of a joining that was not ended, or a new one.
+    pub(crate) fn certificate_request(&self) -> Result<CertificateRequest, join::Error> {
+        if self.path.join(JOINING).exists() {
+            let pem = self.read_private(JOINING)?;
+            let kept = std::str::from_utf8(&pem).ok().and_then(CertificateRequest::from_pem);
+            return kept.ok_or_else(|| self.damaged(JOINING).into());
+        }
+        let fresh = CertificateRequest::fresh()?;
+        self.write(JOINING, fresh.to_pem().as_bytes())?;
+        Ok(fresh)
+    }
+
+    fn end_joining(&self) -> Result<(), Error> {
+        let path = self.path.join(JOINING);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::Io(path, error)),
+            _ => Ok(()),
+        }
     }
 
     /// Certificate chain and private key of the connection, PEM: one file, so that both change at once.
@@ -277,6 +302,7 @@ impl Directory {
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&lock);
         let file = file.map_err(|error| Error::Io(lock.clone(), error))?;
         file.try_lock().map_err(|_| Error::InUse(self.path.clone()))?;
+        self.end_joining()?;
         self.client_pem()?;
         Ok(Keys {
             identity,

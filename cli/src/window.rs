@@ -6,11 +6,9 @@ use std::{
 };
 
 use clap::Subcommand;
-use rcgen::{CertificateParams, KeyPair};
 use serde_json::json;
-use weft_adapter::join::JoinToken;
+use weft_adapter::join::{CertificateRequest, JoinToken};
 use weft_proto::v1::{RedeemRequest, RenewRequest, enrolment_client::EnrolmentClient, renewal_client::RenewalClient};
-use zeroize::Zeroizing;
 
 use crate::{
     client::{self, Address},
@@ -23,6 +21,8 @@ use crate::{
 pub(crate) const CERTIFICATE: &str = "window.crt.pem";
 pub(crate) const KEY: &str = "window.key.pem";
 const AUTHORITY: &str = "ca.pem";
+/// What was sent for joining, until the answer is kept.
+const JOINING: &str = "joining.pem";
 const DEADLINE: Duration = Duration::from_secs(30);
 const MAX_BYTES: u64 = 256 * 1024;
 
@@ -78,14 +78,15 @@ pub(crate) async fn join_with(dir: &Path, text: &str) -> Result<Report, Failure>
         Failure::usage("令牌中的登记地址无效", "the token's enrolment address cannot be used").because(error)
     })?;
     private_folder(dir)?;
-    let (key, csr) = request()?;
-    // The key is kept first: were the answer lost, the hub would give it again to the same request only.
-    files::write_private(&dir.join(KEY), key.as_bytes())?;
+    let request = certificate_request(dir)?;
     let channel = client::connect(&address, None, client::server_only(token.ca.as_bytes())?, DEADLINE).await?;
-    let message = RedeemRequest { secret: token.secret.clone(), csr, sealing_jwk: String::new() };
+    let message =
+        RedeemRequest { secret: token.secret.clone(), csr: request.der().to_vec(), sealing_jwk: String::new() };
     let answer = EnrolmentClient::new(channel).redeem(message).await?.into_inner();
     files::write_private(&dir.join(AUTHORITY), answer.ca_pem.as_bytes())?;
+    files::write_private(&dir.join(KEY), request.key_pem().as_bytes())?;
     files::write_private(&dir.join(CERTIFICATE), answer.certificate_pem.as_bytes())?;
+    files::remove(&dir.join(JOINING))?;
     Ok(Report::sheet(json!({
         "identity": answer.identity,
         "hub_name": answer.hub_name,
@@ -99,25 +100,39 @@ async fn renew(dir: &Path, hub: &Address, server_name: Option<&str>) -> Result<R
     let read = |name: &str| files::read(&dir.join(name).to_string_lossy(), MAX_BYTES);
     let config = client::mutual(&read(CERTIFICATE)?, &read(KEY)?, &read(AUTHORITY)?)?;
     let channel = client::connect(hub, server_name, config, DEADLINE).await?;
-    let (key, csr) = request()?;
-    let answer = RenewalClient::new(channel).renew(RenewRequest { csr }).await?.into_inner();
+    let request = fresh()?;
+    let answer = RenewalClient::new(channel).renew(RenewRequest { csr: request.der().to_vec() }).await?.into_inner();
     // Between the two writes certificate and key do not fit; the old pair is kept until both are there.
     let old = [CERTIFICATE, KEY].map(|name| (name, format!("{name}.old")));
     for (name, old) in &old {
         files::write_private(&dir.join(old), &read(name)?)?;
     }
-    files::write_private(&dir.join(KEY), key.as_bytes())?;
+    files::write_private(&dir.join(KEY), request.key_pem().as_bytes())?;
     files::write_private(&dir.join(CERTIFICATE), answer.certificate_pem.as_bytes())?;
     let until = answer.not_after.map(|at| moment(at.seconds));
     Ok(Report::sheet(json!({"certificate": dir.join(CERTIFICATE), "valid_until": until})))
 }
 
-/// A new key (PEM) and the request for its certificate (DER).
-fn request() -> Result<(Zeroizing<String>, Vec<u8>), Failure> {
-    let failed = |error: rcgen::Error| Failure::usage("无法生成密钥", "a key cannot be made").because(error);
-    let key = KeyPair::generate().map_err(failed)?;
-    let csr = CertificateParams::new(Vec::new()).and_then(|params| params.serialize_request(&key)).map_err(failed)?;
-    Ok((Zeroizing::new(key.serialize_pem()), csr.der().to_vec()))
+fn fresh() -> Result<CertificateRequest, Failure> {
+    CertificateRequest::fresh().map_err(|error| Failure::usage("无法生成密钥", "a key cannot be made").because(error))
+}
+
+/// The request of a joining whose answer was lost, or a new one, kept first: the hub gives the answer again to the same request only.
+fn certificate_request(dir: &Path) -> Result<CertificateRequest, Failure> {
+    let path = dir.join(JOINING);
+    if path.exists() {
+        let text = files::read_text(&path.to_string_lossy(), MAX_BYTES)?;
+        return CertificateRequest::from_pem(&text).ok_or_else(|| {
+            let failure = Failure::usage(
+                "上次入网留下的文件已损坏；请删除后用新令牌入网",
+                "what an earlier joining left is damaged; remove it and join with a new token",
+            );
+            failure.because(path.display())
+        });
+    }
+    let request = fresh()?;
+    files::write_private(&path, request.to_pem().as_bytes())?;
+    Ok(request)
 }
 
 fn private_folder(dir: &Path) -> Result<(), Failure> {

@@ -4,9 +4,12 @@
 
 mod forge;
 
+use std::{fs, time::Duration};
+
 use forge::Parts;
 use serde_json::json;
 use tonic::{Code, Status as Refused};
+use weft_adapter::keys::Directory;
 use weft_hub::clock::{Clock, SystemClock};
 use weft_proto::{
     reason::{Reason, reason_of},
@@ -23,12 +26,16 @@ use weft_tests::{
     client::connect,
     department::{Example, TestDepartment, confirm, new_key, set_key},
     enrol::{redeem, secret_of},
+    folder::scratch,
     hub::{OPERATOR_NAMES, TestHub},
+    office::here,
+    process::Launch,
     window::{ITEM, grant, look},
 };
 
 const TYPE: &str = "business-licence";
 const CODE: &str = "market-regulation";
+const PATIENCE: Duration = Duration::from_secs(60);
 const DAY_MS: i64 = 86_400_000;
 
 /// The body `number` in version `version`, sealed by any key and claimed to be sealed at any time.
@@ -246,6 +253,45 @@ async fn a_join_token_is_for_one_identity_once_and_not_for_long() {
     let request = v1::CreateJoinTokenRequest { identity: adapter, valid_seconds: 86_401 };
     let status = hub.operator(OPERATOR_NAMES[0]).await.create_join_token(request).await.unwrap_err();
     assert_eq!(reason_of(&status), Some(Reason::BadRequest));
+    hub.stop().await;
+}
+
+/// The hub took the token, and what it answered is lost: something stands where the authority's certificate is to be kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_joining_whose_answer_was_lost_goes_on_with_the_same_token() {
+    let mut hub = TestHub::start().await;
+    hub.register(CODE, &[TYPE], true).await;
+    let folder = scratch("joining");
+    let state = folder.path().join("state");
+    let in_the_way = state.join("ca.pem");
+    fs::create_dir_all(&in_the_way).unwrap();
+    let token = here(&hub.join_token(&format!("department/{CODE}/adapter/main")).await, hub.enrolment);
+    let directory = Directory::new(&state);
+    let surroundings = weft_adapter::Surroundings::system();
+    let join = || weft_adapter::join(&token, &directory, &surroundings);
+    join().await.expect_err("the answer cannot be kept");
+    assert_eq!(sealing_keys(&hub).await.len(), 1, "the hub took the token");
+    fs::remove_dir(&in_the_way).unwrap();
+    let joined = join().await.expect("the same request again");
+    assert_eq!(joined.fingerprint, sealing_keys(&hub).await[0].kid);
+    let pending = fs::read_dir(&state).unwrap().any(|entry| entry.unwrap().file_name() == "joining.pem");
+    assert!(!pending, "nothing is left of the request");
+
+    let window =
+        v1::RegisterWindowRequest { window: "hall-1".into(), name_zh: "示例窗口".into(), hall: "gaoqing".into() };
+    hub.operator(OPERATOR_NAMES[0]).await.register_window(window).await.unwrap();
+    let token = here(&hub.join_token("window/hall-1").await, hub.enrolment);
+    fs::write(folder.path().join("token"), token).unwrap();
+    let join = async || {
+        let weft = Launch::weft("window", folder.path());
+        weft.args(["window", "join", "--dir", "window", "--token-file", "token"]).start().wait(PATIENCE).await.success()
+    };
+    let in_the_way = folder.path().join("window/ca.pem");
+    fs::create_dir_all(&in_the_way).unwrap();
+    assert!(!join().await);
+    fs::remove_dir(&in_the_way).unwrap();
+    assert!(join().await, "the same request again");
+    assert!(!folder.path().join("window/joining.pem").exists() && folder.path().join("window/window.key.pem").exists());
     hub.stop().await;
 }
 

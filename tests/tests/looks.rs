@@ -112,6 +112,10 @@ async fn a_window_reads_what_was_just_published_or_is_told_that_it_is_not_there_
         if early.code() == tonic::Code::Cancelled { Err(early) } else { Ok(early) }
     });
     assert_eq!(reason_of(&early.await), Some(Reason::NotYetIndexed));
+    // A window without a grant is denied, and not by way of waiting for what it may not know of.
+    let stranger = hall.hub.window("hall-2").await;
+    let denied = stranger.get(&sealed.record_id, waiting.clone()).await.unwrap_err();
+    assert_eq!(denied.code(), tonic::Code::PermissionDenied);
     let (answer, _) = tokio::join!(
         client.get_record(request(waiting, Duration::from_secs(30))),
         hall.department.publish(std::slice::from_ref(&sealed))

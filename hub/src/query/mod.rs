@@ -140,7 +140,12 @@ impl Query {
         let checked = check_form(look)?;
         // What could not be signed is not looked up either.
         self.keys.signer()?;
+        let late =
+            || Refusal::new(Reason::RegistryStale).detail("the deadline passed before this instance had caught up");
         if let Some(submission) = checked.after_submission {
+            // Whoever may not look does not learn either, by how long it takes, whether something was handed in.
+            let may = tokio::time::timeout_at(deadline, self.authorise(window, &checked, question)).await;
+            may.unwrap_or_else(|_| Err(late()))?;
             let waited = tokio::time::timeout_at(deadline, self.await_outcome(submission)).await;
             waited.unwrap_or_else(|_| Err(Refusal::new(Reason::NotYetIndexed)))?;
         }
@@ -150,8 +155,6 @@ impl Query {
             let presented = self.present(&checked, &allowed, found)?;
             Ok((allowed, presented))
         };
-        let late =
-            || Refusal::new(Reason::RegistryStale).detail("the deadline passed before this instance had caught up");
         let (allowed, presented) = tokio::time::timeout_at(deadline, work).await.unwrap_or_else(|_| Err(late()))?;
         let unwritten =
             || Refusal::new(Reason::LedgerUnavailable).detail("the deadline passed before the look was on the ledger");
