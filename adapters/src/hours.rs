@@ -2,11 +2,16 @@
 
 use jiff::Timestamp;
 
-use crate::config::{Error, wrong};
+use crate::{
+    clock::Clock,
+    config::{Error, wrong},
+};
 
 /// Asia/Shanghai, which has had one offset since 1992.
 const OFFSET_MINUTES: i64 = 8 * 60;
 const DAY: i64 = 24 * 60;
+/// How often it is looked whether they are over: the clock is not the timer's.
+const LOOKED_AT: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// Spans of the day in minutes from midnight; no span means always. A span may go over midnight.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +31,16 @@ impl Hours {
             .iter()
             .map(|text| span(text).ok_or_else(|| wrong(at, format!("{text} is no span of hours such as 18:00-08:00"))));
         Ok(Self(spans.collect::<Result<_, _>>()?))
+    }
+
+    /// Returns when they are over; never where there are none.
+    pub(crate) async fn over(&self, clock: &dyn Clock) {
+        if self.0.is_empty() {
+            return std::future::pending().await;
+        }
+        while self.include(clock.now()) {
+            tokio::time::sleep(LOOKED_AT).await;
+        }
     }
 
     /// Whether `now` is within them.

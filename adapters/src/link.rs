@@ -18,6 +18,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint as Transport, Uri};
 
+use weft_proto::{Reason, reason::reason_of};
+
 pub(crate) use publish::pause;
 pub use publish::{Error as PublishError, Pace, Publisher};
 pub(crate) use tls::with_authority;
@@ -72,6 +74,13 @@ pub enum Error {
     /// The hub answered with a refusal.
     #[error("the hub refused: {code}: {message}", code = .0.code(), message = .0.message())]
     Status(Box<tonic::Status>),
+}
+
+impl Error {
+    /// Whether the hub says that a record type is not one of the caller's department.
+    pub(crate) fn is_not_your_type(&self) -> bool {
+        matches!(self, Self::Status(status) if reason_of(status) == Some(Reason::NotYourType))
+    }
 }
 
 impl From<tonic::Status> for Error {

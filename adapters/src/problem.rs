@@ -106,6 +106,9 @@ reasons! {
     /// The hub does not have the record type as one of this department.
     TypeNotYours = "type_not_yours",
         "枢纽未将该证照类型登记给本部门，该数据源等待；请县大数据中心登记（weft admin department），或改正 mapping.record_type，之后自动继续", "the hub does not have this record type as one of the department's, so the source waits; let the operator register it, or correct mapping.record_type, and it goes on by itself";
+    /// The hub lost a record of which nothing is kept any more.
+    LostAtHub = "lost_at_hub",
+        "枢纽缺少该记录或其内容不同，本地已无可补送的内容；请由本部门系统重新推送或重新放入文件", "the hub lacks the record or has another content, and nothing of it is kept here to send again; have the department's system post it, or drop its file, once more";
     /// Almost every row of a unit fails.
     MostlyFailed = "mostly_failed",
         "几乎所有行都有问题，该数据源已停止，未发送任何一行；请核对导出文件与映射，改正后自动继续", "almost every row fails, so the source has stopped and nothing of it was sent; check export and mapping, it goes on by itself when they are mended";

@@ -1,19 +1,40 @@
-//! Whether the hub has what this adapter published: by count and digest over ranges of record identifiers, then by name.
+//! Whether source and hub have the same: the source is read anew where it can be, and compared with the hub's heads by
+//! count and digest over ranges of record identifiers, then by name.
+//!
+//! - `anew`: a source read anew, apart from its work
+//! - `found`: what is told of it
+//! - `sides`: what both have, in a file
+//! - `range`: some records of both, compared
+//! - `repair`: what differs is sent again
+
+mod anew;
+mod found;
+mod range;
+mod repair;
+mod sides;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeSet, HashMap},
+    path::Path,
     time::Duration,
 };
 
-use aws_lc_rs::digest::{Context, SHA256};
-use serde::{Deserialize, Serialize};
 use tonic::transport::Channel;
 use weft_proto::v1::{Head, HeadsRequest, publishing_client::PublishingClient};
 
 use crate::{
-    heads, link,
-    spool::{self, Digest, Known, Spool},
+    clock::Surroundings,
+    intake::{self, Intake},
+    link,
+    problem::Reason,
+    source::{self, RowsError},
+    spool,
 };
+pub(crate) use anew::Origin;
+use anew::{Reader, Reread};
+pub use found::{Basis, Compared, Difference, Named, Reconciled};
+use range::Range;
+use sides::Sides;
 
 /// Records of a range.
 const RANGE: i32 = 1_000;
@@ -21,7 +42,8 @@ const RANGE: i32 = 1_000;
 const NAMED: usize = 1_000;
 /// What differs is looked at again after so long: an outcome may have been on its way.
 const SETTLES: Duration = Duration::from_millis(1_500);
-const FACT: &str = "reconciled";
+/// A row that was read anew may be about to be published: it is waited for two looks at the source, and no longer.
+const POLLS: Duration = Duration::from_secs(5);
 
 /// Why source and hub could not be compared.
 #[derive(Debug, thiserror::Error)]
@@ -32,299 +54,231 @@ pub enum Error {
     /// The spool.
     #[error(transparent)]
     Spool(#[from] spool::Error),
+    /// Sealing.
+    #[error(transparent)]
+    Intake(#[from] intake::Error),
+    /// What was read of a source could not be read once more.
+    #[error(transparent)]
+    Source(#[from] source::Error),
+    /// The same, refused.
+    #[error(transparent)]
+    Rows(#[from] RowsError),
 }
 
-/// What is wrong with a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Difference {
-    /// The hub does not have it, or not its last version.
-    Missing,
-    /// The hub has it, and nothing is known of it here.
-    Extra,
-    /// The hub has another content, or a higher version.
-    Different,
+/// A page of the hub's heads, as it was asked for, and the identifier that it ends with; none for the last one.
+type Page = (HeadsRequest, Option<String>);
+
+/// A comparison.
+pub(crate) struct Comparison<'a> {
+    pub(crate) channel: Channel,
+    pub(crate) intake: &'a Intake,
+    pub(crate) surroundings: &'a Surroundings,
+    pub(crate) state_dir: &'a Path,
+    pub(crate) origins: &'a [Origin],
+    /// What differs is sent again.
+    pub(crate) repair: bool,
 }
 
-/// One record that differs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Named {
-    /// The record.
-    pub record_id: String,
-    /// What is wrong.
-    pub difference: Difference,
-    /// Its highest version here; 0 for none.
-    pub here: u64,
-    /// And at the hub.
-    pub hub: u64,
-}
-
-/// What a comparison found.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reconciled {
-    /// When, milliseconds since 1970.
-    pub at_ms: i64,
-    /// Records compared, here.
-    pub here: u64,
-    /// And at the hub.
-    pub hub: u64,
-    /// Of those that differ.
-    pub missing: u64,
-    /// Of those that differ.
-    pub extra: u64,
-    /// Of those that differ.
-    pub different: u64,
-    /// Sent again, or taken over from the hub.
-    pub repaired: u64,
-    /// The first thousand that differ.
-    pub named: Vec<Named>,
-}
-
-impl Reconciled {
-    /// The last one.
+impl Comparison<'_> {
+    /// Compares every record of the sources' types, and keeps what was found.
     ///
     /// # Errors
-    /// The spool cannot be read.
-    pub async fn last(spool: &Spool) -> Result<Option<Self>, spool::Error> {
-        let text = spool.fact(FACT).await?;
-        Ok(text.map(|text| serde_json::from_str(&text)).transpose()?)
+    /// The hub cannot be asked, or the spool failed.
+    pub(crate) async fn run(&self) -> Result<Reconciled, Error> {
+        let mut found = Reconciled { at_ms: self.now_ms(), ..Reconciled::default() };
+        let types: BTreeSet<&str> = self.origins.iter().map(|origin| origin.mapper.record_type()).collect();
+        for record_type in types {
+            self.of_type(record_type, &mut found).await?;
+        }
+        found.keep(&self.intake.spool).await?;
+        Ok(found)
     }
 
-    /// Whether something still differs.
-    pub fn differs(&self) -> bool {
-        self.missing + self.extra + self.different > self.repaired
+    fn now_ms(&self) -> i64 {
+        self.surroundings.clock.now().as_millisecond()
     }
 
-    /// In Chinese and English.
-    pub fn sentence(&self) -> (String, String) {
-        let Self { here, hub, missing, extra, different, repaired, .. } = self;
-        (
-            format!("本地 {here} 条，枢纽 {hub} 条；缺 {missing}、多 {extra}、不同 {different}，已补救 {repaired}"),
-            format!(
-                "{here} records here, {hub} at the hub; {missing} missing, {extra} extra, {different} different, {repaired} repaired"
-            ),
-        )
+    async fn of_type(&self, record_type: &str, found: &mut Reconciled) -> Result<(), Error> {
+        let mut sides = Sides::new(self.state_dir).await?;
+        let pages = match self.pull(record_type, &mut sides).await {
+            Err(Error::Link(error)) if error.is_not_your_type() => {
+                found.compared.extend(self.not_ours(record_type));
+                return Ok(());
+            }
+            pages => pages?,
+        };
+        let (reader, mut rereads) = (self.reader(), Vec::new());
+        let (mut whole, mut wait) = (true, SETTLES);
+        for (at, origin) in self.origins.iter().enumerate() {
+            if origin.mapper.record_type() != record_type {
+                continue;
+            }
+            let (compared, reread) = reader.read((at, origin), &mut sides).await?;
+            whole &= compared.basis == Basis::Source;
+            if reread.is_some() {
+                wait = wait.max((origin.config.poll() * 2).min(POLLS));
+            }
+            if compared.basis == Basis::Source && compared.nameless == 0 {
+                // Every row of it has a key now.
+                self.intake.spool.close_nameless(&compared.source, None, self.now_ms()).await?;
+            }
+            found.compared.push(compared);
+            rereads.extend(reread);
+        }
+        let differs = self.walk(record_type, whole, &mut sides, found).await?;
+        if differs {
+            tokio::time::sleep(wait).await;
+            self.settle(&pages, &mut sides).await?;
+            self.judge(record_type, &mut sides, found).await?;
+            self.rows_again(&rereads, &mut sides, found).await?;
+        }
+        for reread in rereads {
+            reread.end().await?;
+        }
+        Ok(())
     }
-}
 
-/// A range: what both have between two identifiers.
-struct Range {
-    here: BTreeMap<String, Known>,
-    hub: BTreeMap<String, Head>,
-}
+    /// What is said of the sources of a type that the hub does not have as the department's.
+    fn not_ours(&self, record_type: &str) -> impl Iterator<Item = Compared> {
+        let of_type = self.origins.iter().filter(move |origin| origin.mapper.record_type() == record_type);
+        of_type.map(|origin| Compared {
+            zh: Reason::TypeNotYours.zh().to_owned(),
+            en: Reason::TypeNotYours.en().to_owned(),
+            ..Compared::published(&origin.config.name)
+        })
+    }
 
-/// Compares every record of the types; with `repair`, sends again what the spool still has, and tells the types whose source must be
-/// read again for the rest.
-///
-/// # Errors
-/// The hub cannot be asked, or the spool failed.
-pub(crate) async fn run(
-    channel: Channel,
-    spool: &Spool,
-    record_types: &[&str],
-    repair: bool,
-    now_ms: i64,
-) -> Result<(Reconciled, BTreeSet<String>), Error> {
-    let mut client = PublishingClient::new(channel).max_decoding_message_size(4 * 1024 * 1024);
-    let mut found = Reconciled { at_ms: now_ms, ..Reconciled::default() };
-    let mut to_read = BTreeSet::new();
-    for record_type in record_types {
-        // The same page asked twice must end where it ended: tokens are kept, not positions.
-        let (mut page_token, mut after) = (String::new(), String::new());
+    fn reader(&self) -> Reader<'_> {
+        Reader { intake: self.intake, surroundings: self.surroundings, state_dir: self.state_dir }
+    }
+
+    fn client(&self) -> PublishingClient<Channel> {
+        PublishingClient::new(self.channel.clone()).max_decoding_message_size(4 * 1024 * 1024)
+    }
+
+    /// Takes down all heads of the hub.
+    async fn pull(&self, record_type: &str, sides: &mut Sides) -> Result<Vec<Page>, Error> {
+        let (mut client, mut pages) = (self.client(), Vec::new());
+        let mut page_token = String::new();
         loop {
-            let request = HeadsRequest {
-                record_type: (*record_type).to_owned(),
-                page_size: RANGE,
-                page_token: page_token.clone(),
-            };
-            let mut page = client.heads(request.clone()).await.map_err(link::Error::from)?.into_inner();
-            let mut range = Range::read(spool, record_type, &after, &page).await?;
-            if !range.equal() {
-                tokio::time::sleep(SETTLES).await;
-                page = client.heads(request).await.map_err(link::Error::from)?.into_inner();
-                range = Range::read(spool, record_type, &after, &page).await?;
+            let request = HeadsRequest { record_type: record_type.to_owned(), page_size: RANGE, page_token };
+            let page = client.heads(request.clone()).await.map_err(link::Error::from)?.into_inner();
+            sides.add_heads(&page.heads).await?;
+            let goes_on = !page.next_page_token.is_empty();
+            pages.push((request, page.heads.last().filter(|_| goes_on).map(|head| head.record_id.clone())));
+            if !goes_on {
+                return Ok(pages);
             }
-            range.judge(&mut found);
-            if repair && !range.equal() && range.repair(spool, record_type, now_ms, &mut found).await? {
-                to_read.insert((*record_type).to_owned());
-            }
-            if page.next_page_token.is_empty() {
-                break;
-            }
-            after = page.heads.last().map(|head| head.record_id.clone()).unwrap_or_default();
             page_token = page.next_page_token;
         }
     }
-    spool.set_fact(FACT, &serde_json::to_string(&found).map_err(spool::Error::from)?).await?;
-    Ok((found, to_read))
-}
 
-impl Range {
-    async fn read(
-        spool: &Spool,
-        record_type: &str,
-        after: &str,
-        page: &weft_proto::v1::HeadsResponse,
-    ) -> Result<Self, spool::Error> {
-        let last = page.heads.last().filter(|_| !page.next_page_token.is_empty()).map(|head| head.record_id.clone());
-        let mut hub: BTreeMap<String, Head> =
-            page.heads.iter().map(|head| (head.record_id.clone(), head.clone())).collect();
-        let (mut here, mut at) = (BTreeMap::new(), after.to_owned());
-        'pages: loop {
-            let known = spool.heads_after(record_type, &at, RANGE.cast_unsigned()).await?;
-            let full = known.len() >= RANGE.cast_unsigned() as usize;
-            for one in known {
-                if last.as_ref().is_some_and(|last| one.record_id > *last) {
-                    break 'pages;
-                }
-                at.clone_from(&one.record_id);
-                if one.moving {
-                    hub.remove(&one.record_id);
-                } else if one.version > 0 {
-                    here.insert(one.record_id.clone(), one);
-                }
-            }
-            if !full {
-                break;
-            }
-        }
-        Ok(Self { here, hub })
-    }
-
-    /// By count, then by digest.
-    fn equal(&self) -> bool {
-        let here = self.here.values().map(|one| (one.record_id.as_str(), one.version, one.substance));
-        let hub = self.hub.values().map(|head| (head.record_id.as_str(), head.version, substance(head)));
-        self.here.len() == self.hub.len() && digest(here) == digest(hub)
-    }
-
-    fn differences(&self) -> Vec<Named> {
-        let mut named = Vec::new();
-        for one in self.here.values() {
-            let head = self.hub.get(&one.record_id);
-            let hub = head.map_or(0, |head| head.version);
-            let same = |head: &Head| one.substance.is_none() || one.substance == substance(head);
-            let difference = match head {
-                Some(head) if head.version == one.version && same(head) => continue,
-                Some(head) if head.version >= one.version => Difference::Different,
-                _ => Difference::Missing,
-            };
-            named.push(Named { record_id: one.record_id.clone(), difference, here: one.version, hub });
-        }
-        let extra = self.hub.values().filter(|head| !self.here.contains_key(&head.record_id));
-        named.extend(extra.map(|head| Named {
-            record_id: head.record_id.clone(),
-            difference: Difference::Extra,
-            here: 0,
-            hub: head.version,
-        }));
-        named
-    }
-
-    fn judge(&self, found: &mut Reconciled) {
-        found.here += self.here.len() as u64;
-        found.hub += self.hub.len() as u64;
-        if self.equal() {
-            return;
-        }
-        for named in self.differences() {
-            match named.difference {
-                Difference::Missing => found.missing += 1,
-                Difference::Extra => found.extra += 1,
-                Difference::Different => found.different += 1,
-            }
-            if found.named.len() < NAMED {
-                found.named.push(named);
-            }
-        }
-    }
-
-    /// Sends again what the hub lost and the spool still has. For everything else the hub's word is taken: what the source says
-    /// then becomes the next version, if it says something else. Whether the source must be read again for that.
-    async fn repair(
+    /// Compares range by range, and notes what differs; tells whether anything does.
+    async fn walk(
         &self,
-        spool: &Spool,
         record_type: &str,
-        now_ms: i64,
+        whole: bool,
+        sides: &mut Sides,
         found: &mut Reconciled,
-    ) -> Result<bool, spool::Error> {
-        let mut must_read = false;
-        let mut writes = spool.begin().await?;
-        for named in self.differences() {
-            let lost = named.here.saturating_sub(named.hub);
-            if lost > 0 && spool.resend_above(&mut writes, &named.record_id, named.hub, now_ms).await? >= lost {
-                found.repaired += 1;
-                continue;
+    ) -> Result<bool, Error> {
+        let (mut after, mut differs) = (String::new(), false);
+        loop {
+            let some = sides.after(&after, RANGE.cast_unsigned(), false).await?;
+            let full = some.len() >= RANGE.cast_unsigned() as usize;
+            let last = some.last().filter(|_| full).map(|side| side.record_id.clone());
+            let range = Range::of(&self.intake.spool, record_type, (&after, last.as_deref()), some, whole).await?;
+            (found.here, found.hub) = (found.here + range.here.len() as u64, found.hub + range.hub.len() as u64);
+            if !range.equal() {
+                differs = true;
+                sides.note(&range.differences()).await?;
             }
-            let head = self.hub.get(&named.record_id).map(heads::standing).unwrap_or_default();
-            spool.believe(&mut writes, &named.record_id, record_type, head).await?;
-            must_read = true;
-            found.repaired += 1;
+            match last {
+                Some(last) => after = last,
+                None => return Ok(differs),
+            }
         }
-        spool.commit(writes).await?;
-        Ok(must_read)
-    }
-}
-
-fn substance(head: &Head) -> Option<Digest> {
-    head.substance_digest.as_slice().try_into().ok()
-}
-
-fn digest<'a>(entries: impl Iterator<Item = (&'a str, u64, Option<Digest>)>) -> Vec<u8> {
-    let mut context = Context::new(&SHA256);
-    for (record_id, version, substance) in entries {
-        context.update(&(record_id.len() as u64).to_be_bytes());
-        context.update(record_id.as_bytes());
-        context.update(&version.to_be_bytes());
-        context.update(&substance.unwrap_or_default());
-    }
-    context.finish().as_ref().to_vec()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn range(here: &[(&str, u64, u8)], hub: &[(&str, u64, u8)]) -> Range {
-        let known = |(id, version, byte): &(&str, u64, u8)| {
-            let one =
-                Known { record_id: (*id).to_owned(), version: *version, substance: Some([*byte; 32]), moving: false };
-            ((*id).to_owned(), one)
-        };
-        let head = |(id, version, byte): &(&str, u64, u8)| {
-            let head = Head {
-                record_id: (*id).to_owned(),
-                version: *version,
-                substance_digest: vec![*byte; 32],
-                ..Head::default()
-            };
-            ((*id).to_owned(), head)
-        };
-        Range { here: here.iter().map(known).collect(), hub: hub.iter().map(head).collect() }
     }
 
-    #[test]
-    fn what_differs_is_named_by_what_is_wrong_with_it() {
-        let same = [("a", 1, 1), ("b", 2, 2)];
-        assert!(range(&same, &same).equal());
-        assert_eq!(range(&same, &same).differences(), []);
-        let here = [("a", 1, 1), ("b", 2, 2), ("c", 3, 3), ("d", 1, 4)];
-        let hub = [("b", 2, 9), ("c", 2, 3), ("d", 2, 4), ("e", 1, 5)];
-        let range = range(&here, &hub);
-        assert!(!range.equal(), "four and four, and not the same");
-        let named: Vec<_> =
-            range.differences().into_iter().map(|one| (one.record_id, one.difference, one.here, one.hub)).collect();
-        let expected = [
-            ("a", Difference::Missing, 1, 0),
-            ("b", Difference::Different, 2, 2),
-            ("c", Difference::Missing, 3, 2),
-            ("d", Difference::Different, 1, 2),
-            ("e", Difference::Extra, 0, 1),
-        ];
-        assert_eq!(named, expected.map(|(id, difference, here, hub)| (id.to_owned(), difference, here, hub)));
-        let mut found = Reconciled::default();
-        range.judge(&mut found);
-        assert_eq!((found.missing, found.different, found.extra, found.here, found.hub), (2, 2, 1, 4, 4));
-        assert!(found.differs());
+    /// Looks once more at the pages of the hub that hold a difference: a record that moved meanwhile is compared the next time.
+    async fn settle(&self, pages: &[Page], sides: &mut Sides) -> Result<(), Error> {
+        let (mut client, mut after) = (self.client(), String::new());
+        for (request, last) in pages {
+            let mut some = sides.after(&after, 1, true).await?;
+            some.retain(|side| last.as_ref().is_none_or(|last| side.record_id <= *last));
+            if !some.is_empty() {
+                let page = client.heads(request.clone()).await.map_err(link::Error::from)?.into_inner();
+                self.moved(&page.heads, (&after, last.as_deref()), sides).await?;
+            }
+            if let Some(last) = last {
+                after.clone_from(last);
+            }
+        }
+        Ok(())
+    }
+
+    async fn moved(&self, heads: &[Head], (after, last): (&str, Option<&str>), sides: &mut Sides) -> Result<(), Error> {
+        let heads: HashMap<&str, &Head> = heads.iter().map(|head| (head.record_id.as_str(), head)).collect();
+        let mut at = after.to_owned();
+        loop {
+            let some = sides.after(&at, RANGE.cast_unsigned(), true).await?;
+            let full = some.len() >= RANGE.cast_unsigned() as usize;
+            let mut moved = Vec::new();
+            for side in some.iter().filter(|side| last.is_none_or(|last| side.record_id.as_str() <= last)) {
+                let head = heads.get(side.record_id.as_str());
+                let now = head.map_or((0, [].as_slice()), |head| (head.version, &head.substance_digest));
+                if now != (side.head.version, &side.head.substance_digest[..]) {
+                    moved.push(side.record_id.clone());
+                }
+            }
+            sides.forget(&moved).await?;
+            let Some(end) = some.last().filter(|_| full) else { return Ok(()) };
+            at.clone_from(&end.record_id);
+            if last.is_some_and(|last| at.as_str() >= last) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Counts and names what differs.
+    async fn judge(&self, record_type: &str, sides: &mut Sides, found: &mut Reconciled) -> Result<(), Error> {
+        let ruled = self.origins.iter().filter(|origin| origin.mapper.record_type() == record_type);
+        let ruled = ruled.filter_map(|origin| origin.mapper.vanished().event).count() > 0;
+        let mut after = String::new();
+        loop {
+            let some = sides.after(&after, RANGE.cast_unsigned(), true).await?;
+            let Some(last) = some.last() else { return Ok(()) };
+            after.clone_from(&last.record_id);
+            let mut left = Vec::new();
+            let mut writes = self.intake.spool.begin().await?;
+            for side in &some {
+                let Some(difference) = side.differs else { continue };
+                let (moving, vanished) = self.intake.spool.how_it_is(&mut writes, &side.record_id).await?;
+                // A version is on its way, or a rule has made an event of the row's absence.
+                if moving || (ruled && vanished && difference == Difference::Extra) {
+                    left.push(side.record_id.clone());
+                    continue;
+                }
+                found.count(difference);
+                let repaired = self.repair && self.send_again(&mut writes, record_type, side, difference).await?;
+                let told = !repaired && self.intake.spool.is_told(&mut writes, &side.record_id).await?;
+                found.repaired += u64::from(repaired);
+                found.told += u64::from(told);
+                if found.named.len() < NAMED {
+                    found.named.push(Named::of(side, difference, told));
+                }
+            }
+            self.intake.spool.commit(writes).await?;
+            sides.forget(&left).await?;
+        }
+    }
+
+    async fn rows_again(&self, rereads: &[Reread], sides: &mut Sides, found: &mut Reconciled) -> Result<(), Error> {
+        if sides.after("", 1, true).await?.is_empty() {
+            return Ok(());
+        }
+        for reread in rereads {
+            self.take_rows(reread, sides, found).await?;
+        }
+        Ok(())
     }
 }

@@ -15,13 +15,14 @@ use weft_record::catalogue::Catalogue;
 
 use crate::{
     clock::Surroundings,
-    config::{self, Config},
+    config::{self, Config, Kind},
     intake::{self, Intake},
     join,
     keys::{self, Directory},
     life::Life,
     link::{Endpoint, Link, Pace, Publisher},
     mapping::{Fault, Mapper},
+    reconcile::Origin,
     sealing::{self, Sealer},
     settle::Tally,
     source,
@@ -136,6 +137,7 @@ pub(crate) struct Adapter {
     link: Arc<Link>,
     publisher: Arc<Publisher>,
     feeds: Vec<Feed>,
+    origins: Vec<Origin>,
     /// Keeps the state directory for this process.
     _identity: keys::Identity,
     _lock: std::fs::File,
@@ -157,6 +159,37 @@ pub(crate) fn mappers(catalogue: &Catalogue, config: &Config) -> Result<Vec<Mapp
     if faults.is_empty() { Ok(mappers) } else { Err(Error::Mapping(faults)) }
 }
 
+/// The sources, and what their rows become.
+fn origins(catalogue: &Catalogue, config: &Config) -> Result<Vec<Origin>, Error> {
+    let all = config.sources.iter().zip(mappers(catalogue, config)?);
+    all.map(|(source, mapper)| Ok(Origin { config: source.clone(), mapper, hours: source.hours()? })).collect()
+}
+
+/// The same at work.
+fn feeds(
+    origins: &[Origin],
+    config: &Config,
+    intake: &Intake,
+    (directory, surroundings): (&Directory, &Surroundings),
+) -> Result<Vec<Feed>, Error> {
+    let feed = |Origin { config: source, mapper, hours }: &Origin| {
+        Ok(Feed {
+            source: source::open(source, mapper.columns(), &config.state_dir, surroundings)?,
+            mapper: mapper.clone(),
+            intake: intake.clone(),
+            limits: config.limits.clone(),
+            hours: hours.clone(),
+            reads_there: matches!(source.kind()?, Kind::File(_)),
+            poll: source.poll(),
+            max_failed_percent: source.max_failed_percent,
+            stopped: None,
+            progress: intake.life.clone(),
+            directory: directory.clone(),
+        })
+    };
+    origins.iter().map(feed).collect()
+}
+
 impl Adapter {
     pub(crate) async fn open(config: Config, surroundings: Surroundings) -> Result<Self, Error> {
         config.verify()?;
@@ -175,28 +208,8 @@ impl Adapter {
         let life = Life::new(&config, surroundings.clock.clone(), surroundings.progress.clone());
         spool.recall(&life).await?;
         let intake = Intake { spool, sealer, clock: surroundings.clock.clone(), life: Arc::clone(&life) };
-        let mut feeds = Vec::new();
-        for (source_config, mapper) in config.sources.iter().zip(mappers(&catalogue, &config)?) {
-            let limits = config.limits.clone();
-            let progress: Arc<dyn Progress> = life.clone();
-            let directory = directory.clone();
-            let source = source::open(source_config, mapper.columns(), &config.state_dir, &surroundings)?;
-            let (hours, poll) = (source_config.hours()?, source_config.poll());
-            let max_failed_percent = source_config.max_failed_percent;
-            let (intake, stopped) = (intake.clone(), None);
-            feeds.push(Feed {
-                source,
-                mapper,
-                intake,
-                limits,
-                hours,
-                poll,
-                max_failed_percent,
-                stopped,
-                progress,
-                directory,
-            });
-        }
+        let origins = origins(&catalogue, &config)?;
+        let feeds = feeds(&origins, &config, &intake, (&directory, &surroundings))?;
         let endpoints = config.hub.iter().filter_map(|endpoint| Endpoint::parse(endpoint)).collect();
         let link = Arc::new(Link::new(endpoints, directory.clone()));
         let publisher = Arc::new(Publisher {
@@ -208,7 +221,18 @@ impl Adapter {
             tally: Mutex::new(Tally::default()),
         });
         let _lock = keys.lock;
-        Ok(Self { config, directory, surroundings, intake, link, publisher, feeds, _identity: identity, _lock })
+        Ok(Self {
+            config,
+            directory,
+            surroundings,
+            intake,
+            link,
+            publisher,
+            feeds,
+            origins,
+            _identity: identity,
+            _lock,
+        })
     }
 
     /// Renews the certificate when its time has come; looked at every hour.

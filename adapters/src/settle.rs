@@ -203,7 +203,7 @@ impl Intake {
             return self.anew(writes, &ended.record_id, 0).await;
         }
         let lost = known.saturating_sub(outcome.head);
-        if lost > 0 && self.spool.resend_above(writes, &ended.record_id, outcome.head, now_ms).await? == lost {
+        if lost > 0 && self.spool.resend_above(writes, &ended.record_id, outcome.head, lost, now_ms).await? {
             // The hub lost versions that are still here: they go first, then this one under its own number.
             return self.anew(writes, &ended.record_id, 0).await;
         }

@@ -7,7 +7,7 @@ use crate::{
     join,
     keys::Directory,
     life::{At, Life, LinkLife, SourceLife},
-    reconcile::Reconciled,
+    reconcile::{Compared, Reconciled},
     spool::{self, Backlog, ProblemRow, Spool, TOLD_MS, Told},
 };
 
@@ -79,7 +79,7 @@ impl Looker {
     pub(crate) async fn look(&self, life: &Life, spool: &Spool, now_ms: i64) -> Result<Snapshot, spool::Error> {
         let (link, clock_offset_ms, ledger_position, ledger_back) = life.hub();
         let free_disk_bytes = free_bytes(&self.directory);
-        let reconciled = Reconciled::last(spool).await?;
+        let reconciled = Reconciled::last(spool).await?.map(Reconciled::without_rows);
         let mut troubles = Vec::new();
         let mut add = |name: &str, zh: String, en: String| troubles.push(Trouble { trouble: name.to_owned(), zh, en });
         if life.disk_full() {
@@ -177,12 +177,19 @@ fn heartbeat(snapshot: &Snapshot, problems: &[ProblemRow], commands: Vec<(String
             extra: one.extra,
             different: one.different,
             repaired: one.repaired,
+            told: one.told,
+            sources: one.compared.iter().map(reconciled_source).collect(),
         }),
         troubles: snapshot.troubles.iter().map(trouble).collect(),
         open_problems: snapshot.open_problems,
         last_problems: problems.iter().map(last_problem).collect(),
         commands: commands.into_iter().map(done).collect(),
     }
+}
+
+fn reconciled_source(one: &Compared) -> v1::ReconciledSource {
+    let (zh, en) = (one.zh.clone(), one.en.clone());
+    v1::ReconciledSource { name: one.source.clone(), basis: one.basis.as_str().to_owned(), rows: one.rows, zh, en }
 }
 
 /// Place, reason and remedy; what was found there stays at the department.

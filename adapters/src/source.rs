@@ -181,6 +181,16 @@ pub struct Error {
     pub cause: std::io::Error,
 }
 
+/// Work on files, away from the tasks that must not wait.
+async fn blocking<T: Send + 'static>(
+    source: &str,
+    what: &'static str,
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+    done.map_err(|cause| Error { source_name: source.to_owned(), what, cause })
+}
+
 /// A department's data, row by row.
 ///
 /// Every implementation passes the suite in `contract`:
@@ -235,6 +245,49 @@ pub trait Source: Send + Sync + Debug {
     }
 }
 
+/// A source read anew, apart from its work: nothing of it is moved or remembered.
+pub(crate) struct Anew {
+    pub(crate) source: Box<dyn Source>,
+    /// What is not in it is not in the department's system.
+    pub(crate) whole: bool,
+    /// It offers unit after unit without any being finished; otherwise one.
+    pub(crate) several: bool,
+}
+
+/// The source that a configuration describes, to be read anew and compared with what was published; nothing where that
+/// cannot be had. What of files is still kept is read: the last snapshot, or all increments in their order.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn anew(
+    config: &SourceConfig,
+    columns: &[String],
+    state_dir: &Path,
+    surroundings: &Surroundings,
+) -> Result<Option<Anew>, config::Error> {
+    let io = |error| config::Error::Io(state_dir.to_owned(), error);
+    let table = |of| Anew {
+        source: Box::new(table::TableSource::anew(config, columns, of, state_dir, surroundings)),
+        whole: true,
+        several: false,
+    };
+    Ok(Some(match config.kind()? {
+        Kind::Push(_) => return Ok(None),
+        Kind::Sql(sql) => table((sql.reading(), Box::new(sql.clone()))),
+        Kind::Odbc(odbc) => table((odbc.reading(), Box::new(odbc.clone()))),
+        Kind::Rest(rest) => {
+            let whole = rest.snapshot || rest.since.as_ref().is_some_and(|since| since.first.is_none());
+            let keeping = Keeping::new(state_dir, surroundings).map_err(io)?;
+            let source = Box::new(rest::RestSource::anew(&config.name, rest.clone(), keeping));
+            Anew { source, whole, several: false }
+        }
+        Kind::File(file) => {
+            let kept = file::KeptFiles::new(&config.name, file, surroundings).map_err(io)?;
+            Anew { source: Box::new(kept), whole: file.snapshot, several: true }
+        }
+    }))
+}
+
 /// The source that a configuration describes, for `columns`. `state_dir` is where it may keep what it must remember.
 ///
 /// # Errors
@@ -245,13 +298,14 @@ pub fn open(
     state_dir: &Path,
     surroundings: &Surroundings,
 ) -> Result<Box<dyn Source>, config::Error> {
+    let table = |of| Box::new(table::TableSource::new(config, columns, of, state_dir, surroundings));
     let keeping =
         || Keeping::new(state_dir, surroundings).map_err(|error| config::Error::Io(state_dir.to_owned(), error));
     Ok(match config.kind()? {
         Kind::Rest(rest) => Box::new(rest::RestSource::new(&config.name, rest.clone(), keeping()?)),
         Kind::Push(push) => Box::new(push::PushSource::new(&config.name, push.clone(), keeping()?)),
         Kind::File(file) => Box::new(file::FileSource::new(&config.name, file.clone(), surroundings)),
-        Kind::Odbc(odbc) => Box::new(odbc.source(config, columns, state_dir, surroundings)),
-        Kind::Sql(sql) => Box::new(sql.source(config, columns, state_dir, surroundings)),
+        Kind::Odbc(odbc) => table((odbc.reading(), Box::new(odbc.clone()))),
+        Kind::Sql(sql) => table((sql.reading(), Box::new(sql.clone()))),
     })
 }

@@ -227,6 +227,26 @@ impl Spool {
         Ok(())
     }
 
+    /// A fact that may tell of a record.
+    ///
+    /// # Errors
+    /// The database failed, or the text does not decrypt.
+    pub async fn locked_fact(&self, name: &str) -> Result<Option<String>, Error> {
+        let Some(locked) = self.fact(name).await? else { return Ok(None) };
+        let locked = hex::decode(locked).map_err(|_| Error::Damaged)?;
+        let text = self.vault.unlock(format!("meta.{name}").as_bytes(), &locked)?;
+        String::from_utf8(text).map(Some).map_err(|_| Error::Damaged)
+    }
+
+    /// Notes a fact that may tell of a record: encrypted.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn set_locked_fact(&self, name: &str, value: &str) -> Result<(), Error> {
+        let locked = self.vault.lock(format!("meta.{name}").as_bytes(), value.as_bytes())?;
+        self.set_fact(name, &hex::encode(locked)).await
+    }
+
     /// Forgets a fact.
     ///
     /// # Errors

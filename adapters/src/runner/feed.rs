@@ -12,7 +12,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, FailedSource, Progress, judge::Judge};
+use super::{Error, Progress, judge::Judge};
 use crate::{
     config::Limits,
     hours::Hours,
@@ -24,7 +24,9 @@ use crate::{
     source::{Ending, Item, Next, Row, Source, SourceState, Unit},
     spool::{Digest, Origin, Writes},
 };
-use work::{Left, Work};
+use bounds::End;
+pub(super) use work::Fed;
+use work::{Left, Look, Work};
 
 /// Rows that become durable together.
 const TOGETHER: usize = 256;
@@ -37,6 +39,8 @@ pub(super) struct Feed {
     pub(super) intake: Intake,
     pub(super) limits: Limits,
     pub(super) hours: Hours,
+    /// Its rows are read from the department's system, and not from what was fetched of it: its hours hold for them too.
+    pub(super) reads_there: bool,
     pub(super) poll: Duration,
     pub(super) max_failed_percent: u8,
     /// The unit in which almost every row fails, and what is told of it.
@@ -46,31 +50,11 @@ pub(super) struct Feed {
     pub(super) directory: Directory,
 }
 
-/// What was taken in.
-#[derive(Debug, Default)]
-pub(super) struct Fed {
-    pub(super) rows: u64,
-    pub(super) skipped: u64,
-    pub(super) mapped: u64,
-    pub(super) units: Vec<Digest>,
-    pub(super) failed: Vec<FailedSource>,
-}
-
-impl Fed {
-    pub(super) fn add(&mut self, other: Self) {
-        self.rows += other.rows;
-        self.skipped += other.skipped;
-        self.mapped += other.mapped;
-        self.units.extend(other.units);
-        self.failed.extend(other.failed);
-    }
-}
-
 impl Feed {
     /// Works off the source until told to stop.
     pub(super) async fn watch(mut self, stop: &CancellationToken) -> Result<(), Error> {
         while !stop.is_cancelled() {
-            if let Err(error) = self.work_off(stop).await {
+            if let Err(error) = self.work_off(stop, &mut Fed::default()).await {
                 match error {
                     Error::Stopped => return Ok(()),
                     error if error.is_full() => {
@@ -97,39 +81,26 @@ impl Feed {
         self.progress.state(self.source.name(), state);
     }
 
-    /// Works off all that waits now, within the source's hours.
-    pub(super) async fn work_off(&mut self, stop: &CancellationToken) -> Result<Fed, Error> {
-        let mut fed = Fed::default();
+    /// Works off all that waits now, within the source's hours; `fed` is what was taken in, also before an error.
+    pub(super) async fn work_off(&mut self, stop: &CancellationToken, fed: &mut Fed) -> Result<(), Error> {
         loop {
             if self.halted() || self.intake.life.disk_full() {
-                return Ok(fed);
+                return Ok(());
             }
             self.rewind().await?;
             if !self.hours.include(self.intake.clock.now()) {
                 self.tell_state(&SourceState::Resting);
-                return Ok(fed);
+                return Ok(());
             }
-            let (unit, unreadable) = match self.source.next().await? {
-                Next::Unit(unit) => (unit, None),
-                Next::Unreadable(unit, refused) => (unit, Some(refused)),
-                Next::Missing(refused) => {
-                    fed.failed.push(self.wait_for(refused));
-                    return Ok(fed);
-                }
-                Next::Nothing => {
-                    self.tell_state(&SourceState::Working);
-                    return Ok(fed);
-                }
-                Next::Later(wait) => {
-                    tokio::select! {
-                        () = stop.cancelled() => return Err(Error::Stopped),
-                        () = tokio::time::sleep(wait) => continue,
-                    }
-                }
+            let (unit, unreadable) = match self.look(stop, fed).await? {
+                Look::Unit(unit) => (unit, None),
+                Look::Unreadable(unit, refused) => (unit, Some(refused)),
+                Look::Again => continue,
+                Look::Nothing => return Ok(()),
             };
             let digest = Intake::unit(&unit.digest, &self.mapper.digest());
             if self.is_stopped_at(digest) {
-                return Ok(fed);
+                return Ok(());
             }
             self.stopped = None;
             self.tell_state(&SourceState::Working);
@@ -150,13 +121,46 @@ impl Feed {
                 Err(Left::Source(error)) => return Err(error.into()),
                 Err(Left::Ours(error)) => return Err(error),
                 Err(Left::Stopped) => return Err(Error::Stopped),
-                // It is offered again when the source goes on.
+                // It is offered again when the source goes on; within its hours only, which the next round says.
+                Err(Left::Over) => {
+                    fed.units.push(digest);
+                    continue;
+                }
                 Err(Left::Halted) => {
                     fed.units.push(digest);
-                    return Ok(fed);
+                    return Ok(());
                 }
             }
             fed.units.push(digest);
+        }
+    }
+
+    /// One look at the source, until it is to end.
+    async fn look(&mut self, stop: &CancellationToken, fed: &mut Fed) -> Result<Look, Error> {
+        let name = self.source.name().to_owned();
+        let next = tokio::select! {
+            next = self.source.next() => next?,
+            end = bounds::end(&self.hours, &self.intake, &name, stop) => return match end {
+                End::Stopped => Err(Error::Stopped),
+                // What is said of it then is said at the next round.
+                End::Halted | End::Over => Ok(Look::Again),
+            },
+        };
+        match next {
+            Next::Unit(unit) => Ok(Look::Unit(unit)),
+            Next::Unreadable(unit, refused) => Ok(Look::Unreadable(unit, refused)),
+            Next::Missing(refused) => {
+                fed.failed.push(self.wait_for(refused));
+                Ok(Look::Nothing)
+            }
+            Next::Nothing => {
+                self.tell_state(&SourceState::Working);
+                Ok(Look::Nothing)
+            }
+            Next::Later(wait) => tokio::select! {
+                () = stop.cancelled() => Err(Error::Stopped),
+                () = tokio::time::sleep(wait) => Ok(Look::Again),
+            },
         }
     }
 
@@ -250,6 +254,7 @@ impl Feed {
             if stop.is_cancelled() {
                 return Err(Left::Stopped);
             }
+            self.within_hours()?;
             see(&item);
             let Item::Row(row) = item else { continue };
             if !self.mapper.is_record(&row) {

@@ -2,7 +2,6 @@
 //! number that is taken. Each source waits for itself; the others go on.
 
 use tokio_util::sync::CancellationToken;
-use weft_proto::{Reason as HubReason, reason::reason_of};
 
 use super::{
     Adapter, Error, FailedSource,
@@ -34,14 +33,15 @@ impl Adapter {
 
     /// Works off a source. One that cannot be read is told and left: the others have their turn.
     pub(super) async fn work_off_one(&self, mut feed: Feed, stop: &CancellationToken) -> Result<Fed, Error> {
-        let failed = match self.heads_of(&feed, 0, stop).await? {
-            Some(refused) => feed.wait_for(refused),
-            None => match feed.work_off(stop).await {
-                Err(Error::Source(error)) => feed.unreachable(&error),
-                fed => return fed,
+        let mut fed = Fed::default();
+        match self.heads_of(&feed, 0, stop).await? {
+            Some(refused) => fed.failed.push(feed.wait_for(refused)),
+            None => match feed.work_off(stop, &mut fed).await {
+                Err(Error::Source(error)) => fed.failed.push(feed.unreachable(&error)),
+                worked => worked?,
             },
-        };
-        Ok(Fed { failed: vec![failed], ..Fed::default() })
+        }
+        Ok(fed)
     }
 
     /// Takes over the hub's heads of a source's record type, waiting for a hub that is away; what the hub says where it
@@ -62,9 +62,7 @@ impl Adapter {
                 Ok(_) => break,
                 Err(heads::Error::Spool(error)) if error.is_full() => self.intake.life.set_disk_full(true),
                 Err(heads::Error::Spool(error)) => return Err(error.into()),
-                Err(heads::Error::Link(link::Error::Status(status)))
-                    if reason_of(&status) == Some(HubReason::NotYourType) =>
-                {
+                Err(heads::Error::Link(error)) if error.is_not_your_type() => {
                     return Ok(Some(Refused::new(Reason::TypeNotYours, None, record_type)));
                 }
                 Err(heads::Error::Link(error)) => {

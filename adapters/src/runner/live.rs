@@ -41,13 +41,12 @@ impl Adapter {
             every: Duration::from_millis(self.config.limits.heartbeat_ms),
             surroundings: self.surroundings.clone(),
         };
-        let sources = self.config.sources.iter();
         let orders = Orders {
             intake: self.intake.clone(),
             life: Arc::clone(&life),
             link: Arc::clone(&self.link),
             directory: self.directory.clone(),
-            sources: sources.map(|one| (one.name.clone(), one.mapping.record_type.clone())).collect(),
+            origins: self.origins.clone(),
             surroundings: self.surroundings.clone(),
             reconcile_ms: i64::from(self.config.limits.reconcile_hours) * 3_600_000,
         };
@@ -59,7 +58,9 @@ impl Adapter {
     /// # Errors
     /// The spool failed.
     pub(crate) async fn carry_out_all(&self) -> Result<(), Error> {
-        Ok(self.live().orders.all().await?)
+        let orders = self.live().orders;
+        orders.all(false).await?;
+        Ok(orders.all(true).await?)
     }
 
     /// The spool.

@@ -6,10 +6,12 @@
 //!
 //! - `config`: `[source.file]`
 //! - `keep`: which files wait; where finished ones go, and for how long
+//! - `kept`: what was done with, read once more
 //! - `read`: the rows of one file
 
 mod config;
 mod keep;
+mod kept;
 mod read;
 
 use std::{
@@ -39,6 +41,7 @@ use keep::Waiting;
 pub use super::encoding::Wanted;
 pub use config::{FileConfig, Format, SheetConfig};
 pub use keep::waiting_names;
+pub(super) use kept::KeptFiles;
 
 /// How often `done/` is looked through.
 const EMPTIED: Duration = Duration::from_secs(3_600);
@@ -61,11 +64,6 @@ impl FileSource {
     pub fn new(name: impl Into<String>, config: FileConfig, surroundings: &Surroundings) -> Self {
         let (helper, clock) = (surroundings.helper.clone(), surroundings.clock.clone());
         Self { name: name.into(), config, helper, clock, seen: HashMap::new(), emptied: None }
-    }
-
-    fn error(&self, what: &'static str) -> impl FnOnce(io::Error) -> Error {
-        let source_name = self.name.clone();
-        move |cause| Error { source_name, what, cause }
     }
 
     /// What is said where the folder is not there.
@@ -102,8 +100,7 @@ impl FileSource {
         what: &'static str,
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> Result<T, Error> {
-        let done = tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)));
-        done.map_err(self.error(what))
+        super::blocking(&self.name, what, work).await
     }
 
     /// What a file is, and its digest; `None` where it is locked or shorter than it was.

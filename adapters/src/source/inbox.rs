@@ -348,15 +348,5 @@ fn read_rows(inbox: &Inbox, name: &str, mut columns: json::Columns, sender: &han
     Ok(())
 }
 
-/// Work on files, away from the tasks that must not wait.
-pub(super) async fn blocking<T: Send + 'static>(
-    source: &str,
-    what: &'static str,
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> Result<T, Error> {
-    let done = tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)));
-    done.map_err(|cause| Error { source_name: source.to_owned(), what, cause })
-}
-
 #[cfg(test)]
 mod tests;

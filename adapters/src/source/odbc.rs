@@ -12,17 +12,17 @@ mod helper;
 mod product;
 pub mod protocol;
 
-use std::{io, path::Path, time::Duration};
+use std::{io, time::Duration};
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use super::table::{
-    Database, Read, Reading, Session, TableSource,
+    Database, Read, Reading, Session,
     staging::Cells,
     statement::{Column, Dialect, Statement, Table},
 };
-use crate::{clock::Surroundings, config::SourceConfig, secret};
+use crate::secret;
 pub use config::OdbcConfig;
 use helper::Helper;
 use product::Product;
@@ -31,17 +31,6 @@ use protocol::{Answer, Request};
 const LOGIN_TIMEOUT_S: u32 = 30;
 
 impl OdbcConfig {
-    /// The source; `columns` are those that the mapping needs.
-    pub(crate) fn source(
-        &self,
-        config: &SourceConfig,
-        columns: &[String],
-        state_dir: &Path,
-        surroundings: &Surroundings,
-    ) -> TableSource {
-        TableSource::new(config, columns, (self.reading(), Box::new(self.clone())), state_dir, surroundings)
-    }
-
     fn attributes(&self) -> io::Result<Vec<(String, String)>> {
         let mut attributes = vec![("DRIVER".to_owned(), self.driver.clone())];
         attributes.extend(self.connection.clone());

@@ -9,6 +9,8 @@ mod config;
 mod server;
 mod status;
 
+use std::{io, path::Path};
+
 use async_trait::async_trait;
 use tokio::{net::TcpListener, task::JoinHandle};
 
@@ -19,6 +21,7 @@ use super::{
     inbox::{self, Inbox},
     keeping::Keeping,
 };
+use crate::clock::Surroundings;
 use server::Endpoint;
 
 const SHORTEST_TOKEN: usize = 16;
@@ -30,6 +33,11 @@ pub struct PushSource {
     config: PushConfig,
     keeping: Keeping,
     serving: Option<JoinHandle<()>>,
+}
+
+/// How many posts to a source wait to be worked off.
+pub(crate) fn waiting(source: &str, state_dir: &Path, surroundings: &Surroundings) -> io::Result<usize> {
+    Ok(Keeping::new(state_dir, surroundings)?.inbox(source)?.waiting()?.len())
 }
 
 impl PushSource {
@@ -49,7 +57,7 @@ impl PushSource {
             return Ok(());
         }
         let unfinished = inbox.clone();
-        inbox::blocking(&self.name, "tidying the inbox", move || unfinished.tidy()).await?;
+        super::blocking(&self.name, "tidying the inbox", move || unfinished.tidy()).await?;
         let token = crate::secret::read(&self.config.token_file).map_err(self.error("reading push.token_file"))?;
         if token.len() < SHORTEST_TOKEN {
             let short = format!("push.token_file: at least {SHORTEST_TOKEN} characters");
@@ -94,28 +102,28 @@ impl Source for PushSource {
 
     async fn next(&mut self) -> Result<Next, Error> {
         let (keeping, name) = (self.keeping.clone(), self.name.clone());
-        let inbox = inbox::blocking(&self.name, "opening the inbox", move || keeping.inbox(&name)).await?;
+        let inbox = super::blocking(&self.name, "opening the inbox", move || keeping.inbox(&name)).await?;
         self.listen(&inbox).await?;
         let at = inbox.clone();
         let Some(name) =
-            inbox::blocking(&self.name, "listing the inbox", move || at.waiting()).await?.into_iter().next()
+            super::blocking(&self.name, "listing the inbox", move || at.waiting()).await?.into_iter().next()
         else {
             return Ok(Next::Nothing);
         };
         let at = name.clone();
-        let survey = inbox::blocking(&self.name, "reading the inbox", move || inbox.read(&at)?.survey()).await?;
+        let survey = super::blocking(&self.name, "reading the inbox", move || inbox.read(&at)?.survey()).await?;
         Ok(Next::Unit(inbox::unit(&self.name, name, &survey, false)))
     }
 
     async fn rows(&self, unit: &Unit, columns: &[String]) -> Result<Rows, RowsError> {
         let (keeping, name) = (self.keeping.clone(), self.name.clone());
-        let inbox = inbox::blocking(&self.name, "opening the inbox", move || keeping.inbox(&name)).await?;
+        let inbox = super::blocking(&self.name, "opening the inbox", move || keeping.inbox(&name)).await?;
         Ok(inbox::rows(&self.name, inbox, &unit.name, columns))
     }
 
     async fn finish(&mut self, unit: &Unit, _: Ending) -> Result<(), Error> {
         let (keeping, source, name) = (self.keeping.clone(), self.name.clone(), unit.name.clone());
-        inbox::blocking(&self.name, "finishing", move || keeping.inbox(&source)?.remove(&name)).await
+        super::blocking(&self.name, "finishing", move || keeping.inbox(&source)?.remove(&name)).await
     }
 }
 

@@ -39,6 +39,12 @@ pub struct RestSource {
     name: String,
     config: RestConfig,
     keeping: Keeping,
+    /// Under which its inbox and its cursor are kept.
+    key: String,
+    /// Pulls everything once, and remembers nothing.
+    anew: bool,
+    /// The unit that waits, and what was noted with it.
+    waiting: Option<(Unit, String)>,
     failures: u32,
     /// After a failure: not asked again before, and why.
     resting: Option<(Instant, String)>,
@@ -47,7 +53,14 @@ pub struct RestSource {
 impl RestSource {
     /// Asks as `config` says; keeps its inbox and cursor in the state directory.
     pub(crate) fn new(name: impl Into<String>, config: RestConfig, keeping: Keeping) -> Self {
-        Self { name: name.into(), config, keeping, failures: 0, resting: None }
+        let name = name.into();
+        let key = name.clone();
+        Self { name, config, keeping, key, anew: false, waiting: None, failures: 0, resting: None }
+    }
+
+    /// The same, asked for everything once, as at the first pull, beside its work: nothing is remembered of it.
+    pub(crate) fn anew(name: &str, config: RestConfig, keeping: Keeping) -> Self {
+        Self { key: format!("{name}\0anew"), anew: true, ..Self::new(name, config, keeping) }
     }
 
     async fn blocking<T: Send + 'static>(
@@ -55,7 +68,7 @@ impl RestSource {
         what: &'static str,
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> Result<T, Error> {
-        inbox::blocking(&self.name, what, work).await
+        super::blocking(&self.name, what, work).await
     }
 
     fn refused(&self, what: String) -> Error {
@@ -95,10 +108,30 @@ impl RestSource {
         self.resting = Some((Instant::now() + pause, failure.to_string()));
     }
 
-    async fn unit(&self, inbox: &Inbox, name: String) -> Result<Unit, Error> {
+    /// The unit that waits; its rows are read for it once.
+    async fn unit(&mut self, inbox: &Inbox, name: String) -> Result<Unit, Error> {
+        if let Some((unit, _)) = self.waiting.as_ref().filter(|(unit, _)| unit.name == name) {
+            return Ok(unit.clone());
+        }
         let (inbox, at) = (inbox.clone(), name.clone());
         let survey = self.blocking("reading the inbox", move || inbox.read(&at)?.survey()).await?;
-        Ok(inbox::unit(&self.name, name, &survey, self.config.snapshot && self.config.since.is_none()))
+        let unit = inbox::unit(&self.name, name, &survey, self.config.snapshot && self.config.since.is_none());
+        self.waiting = Some((unit.clone(), survey.note));
+        Ok(unit)
+    }
+
+    /// What waits. What a comparison left behind is of no use to the next one.
+    async fn inbox(&self) -> Result<(Inbox, Vec<String>), Error> {
+        let (keeping, key, fresh) = (self.keeping.clone(), self.key.clone(), self.anew && self.waiting.is_none());
+        self.blocking("opening the inbox", move || {
+            let inbox = keeping.inbox(&key)?;
+            for left in inbox.waiting()?.iter().filter(|_| fresh) {
+                inbox.remove(left)?;
+            }
+            let waiting = inbox.waiting()?;
+            Ok((inbox, waiting))
+        })
+        .await
     }
 }
 
@@ -109,13 +142,7 @@ impl Source for RestSource {
     }
 
     async fn next(&mut self) -> Result<Next, Error> {
-        let (keeping, name) = (self.keeping.clone(), self.name.clone());
-        let opened = move || {
-            let inbox = keeping.inbox(&name)?;
-            let waiting = inbox.waiting()?;
-            Ok((inbox, waiting))
-        };
-        let (inbox, waiting) = self.blocking("opening the inbox", opened).await?;
+        let (inbox, waiting) = self.inbox().await?;
         if let Some(name) = waiting.into_iter().next() {
             return self.unit(&inbox, name).await.map(Next::Unit);
         }
@@ -124,8 +151,10 @@ impl Source for RestSource {
         {
             return Err(self.refused(why.clone()));
         }
-        let file = self.keeping.cursor(&self.name);
-        let memory = self.blocking("reading the cursor", move || file.load::<Memory>()).await?.unwrap_or_default();
+        let file = self.keeping.cursor(&self.key);
+        let known =
+            if self.anew { None } else { self.blocking("reading the cursor", move || file.load::<Memory>()).await? };
+        let memory = known.unwrap_or_default();
         match self.pull(memory, &inbox).await {
             Ok(pulled) => {
                 (self.failures, self.resting) = (0, None);
@@ -142,21 +171,27 @@ impl Source for RestSource {
     }
 
     async fn rows(&self, unit: &Unit, columns: &[String]) -> Result<Rows, RowsError> {
-        let (keeping, name) = (self.keeping.clone(), self.name.clone());
-        let inbox = self.blocking("opening the inbox", move || keeping.inbox(&name)).await?;
+        let (keeping, key) = (self.keeping.clone(), self.key.clone());
+        let inbox = self.blocking("opening the inbox", move || keeping.inbox(&key)).await?;
         Ok(inbox::rows(&self.name, inbox, &unit.name, columns))
     }
 
     async fn finish(&mut self, unit: &Unit, _: Ending) -> Result<(), Error> {
-        let (keeping, source, name) = (self.keeping.clone(), self.name.clone(), unit.name.clone());
+        let (keeping, key, name, anew) = (self.keeping.clone(), self.key.clone(), unit.name.clone(), self.anew);
+        let note = self.waiting.take_if(|(waiting, _)| waiting == unit).map(|(_, note)| note);
         let finish = move || {
-            let inbox = keeping.inbox(&source)?;
+            let inbox = keeping.inbox(&key)?;
             // Finished before: a crash came between the removal and the answer.
             if !inbox.waiting()?.contains(&name) {
                 return Ok(());
             }
-            let memory: Memory = serde_json::from_str(&inbox.read(&name)?.survey()?.note)?;
-            keeping.cursor(&source).store(&memory)?;
+            if !anew {
+                let note = match note {
+                    Some(note) => note,
+                    None => inbox.read(&name)?.survey()?.note,
+                };
+                keeping.cursor(&key).store(&serde_json::from_str::<Memory>(&note)?)?;
+            }
             inbox.remove(&name)
         };
         self.blocking("finishing a pull", finish).await
@@ -164,7 +199,7 @@ impl Source for RestSource {
 
     /// The next pull asks as the first one did: the system's own clock is not compared with ours.
     async fn rewind(&mut self, _since_ms: i64) -> Result<bool, Error> {
-        let file = self.keeping.cursor(&self.name);
+        let file = self.keeping.cursor(&self.key);
         self.blocking("setting the cursor back", move || file.store(&Memory::default())).await?;
         Ok(true)
     }

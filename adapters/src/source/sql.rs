@@ -10,13 +10,16 @@ mod mysql;
 mod postgres;
 mod sqlite;
 
-use std::{io, path::Path};
+use std::io;
 
 use async_trait::async_trait;
 use zeroize::Zeroizing;
 
-use super::table::{Database, Reading, Session, TableSource, statement::Dialect};
-use crate::{clock::Surroundings, config::SourceConfig, secret};
+use super::table::{
+    Database, Reading, Session,
+    statement::{Column, Dialect, Table},
+};
+use crate::secret;
 pub use config::{Engine, SqlConfig, Tls};
 
 /// How long connecting may take.
@@ -25,17 +28,6 @@ const CONNECT: std::time::Duration = std::time::Duration::from_secs(30);
 const CHUNK_ROWS: usize = 256;
 
 impl SqlConfig {
-    /// The source; `columns` are those that the mapping needs.
-    pub(crate) fn source(
-        &self,
-        config: &SourceConfig,
-        columns: &[String],
-        state_dir: &Path,
-        surroundings: &Surroundings,
-    ) -> TableSource {
-        TableSource::new(config, columns, (self.reading(), Box::new(self.clone())), state_dir, surroundings)
-    }
-
     fn password(&self) -> io::Result<Option<Zeroizing<String>>> {
         self.password_file.as_deref().map(secret::read).transpose()
     }
@@ -77,6 +69,19 @@ impl Database for SqlConfig {
             Engine::Sqlite => vec![sqlite::BEGIN.into(), sqlite::CATALOGUE.into(), sqlite::COLUMNS.into()],
         }
     }
+}
+
+/// Tables and their columns from rows of a catalogue (schema, table, column, type), those of one table together.
+fn grouped(rows: Vec<(String, String, String, String)>) -> Vec<Table> {
+    let mut tables: Vec<Table> = Vec::new();
+    for (schema, name, column, of_type) in rows {
+        let column = Column { name: column, of_type };
+        match tables.last_mut().filter(|table| table.name == name) {
+            Some(table) => table.columns.push(column),
+            None => tables.push(Table { schema: Some(schema), name, columns: vec![column] }),
+        }
+    }
+    tables
 }
 
 /// What a driver's error says, without a value of a row: a server quotes them in its messages about data.

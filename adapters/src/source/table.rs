@@ -104,6 +104,8 @@ pub struct TableSource {
     session: Mutex<Option<Box<dyn Session>>>,
     surroundings: Surroundings,
     cursor: CursorFile,
+    /// Whether how far it was read outlives this value.
+    remembers: bool,
     staging: PathBuf,
     lock: Option<Lock>,
     place: Option<Place>,
@@ -135,6 +137,7 @@ impl TableSource {
             session: Mutex::default(),
             surroundings: surroundings.clone(),
             cursor: CursorFile::new(state_dir, &name),
+            remembers: true,
             // Before it joined an adapter has no state directory, and a dry run makes none.
             staging: if state_dir.is_dir() { state_dir.to_owned() } else { std::env::temp_dir() },
             lock: key.and_then(|key| Lock::new(&key, &name)),
@@ -146,6 +149,19 @@ impl TableSource {
             when: format!("{hours}; every {} ms at most", config.poll_ms),
             name,
         }
+    }
+
+    /// The whole table, read once from its beginning: to be compared with what was published. Nothing is remembered of it.
+    pub(crate) fn anew(
+        config: &config::SourceConfig,
+        columns: &[String],
+        (reading, database): (Reading, Box<dyn Database>),
+        state_dir: &Path,
+        surroundings: &Surroundings,
+    ) -> Self {
+        let reading = Reading { watermark: None, ..reading };
+        let fresh = Self::new(config, columns, (reading, database), state_dir, surroundings);
+        Self { remembers: false, place: Some(Place::default()), ..fresh }
     }
 
     fn error(&self, what: &'static str) -> impl FnOnce(io::Error) -> Error + use<> {
@@ -199,7 +215,7 @@ impl TableSource {
     }
 
     async fn store(&mut self, place: Place) -> io::Result<()> {
-        if self.place.as_ref() != Some(&place) {
+        if self.remembers && self.place.as_ref() != Some(&place) {
             let (cursor, chance) = (self.cursor.clone(), self.surroundings.chance.as_ref());
             let sealed = place.sealed(self.lock.as_ref(), chance);
             tokio::task::spawn_blocking(move || cursor.store(&sealed)).await.map_err(io::Error::other)??;

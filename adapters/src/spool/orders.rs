@@ -104,13 +104,14 @@ impl Spool {
         Ok(())
     }
 
-    /// The oldest order that is to be carried out.
+    /// The oldest order that is to be carried out; comparisons, which take long, have a turn of their own.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn next_order(&self) -> Result<Option<Order>, Error> {
-        let sql = "-- next_order\nSELECT * FROM orders WHERE ended_ms IS NULL ORDER BY asked_ms, id LIMIT 1";
-        let row = sqlx::query(sql).fetch_optional(&self.pool).await?;
+    pub async fn next_order(&self, comparisons: bool) -> Result<Option<Order>, Error> {
+        let sql = "-- next_order
+            SELECT * FROM orders WHERE ended_ms IS NULL AND (kind = 'reconcile') = ? ORDER BY asked_ms, id LIMIT 1";
+        let row = sqlx::query(sql).bind(comparisons).fetch_optional(&self.pool).await?;
         row.as_ref().map(order).transpose()
     }
 

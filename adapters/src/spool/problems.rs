@@ -93,6 +93,16 @@ impl Spool {
         self.rows(sqlx::query(sql).bind(unit.map(|unit| &unit[..])).fetch_all(&self.pool).await?)
     }
 
+    /// Whether something is open about a record.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn is_told(&self, writes: &mut Writes, record_id: &str) -> Result<bool, Error> {
+        let sql = "-- is_told\nSELECT 1 FROM problems WHERE record_id = ? AND closed_ms IS NULL AND note = 0 LIMIT 1";
+        let found: Option<i64> = sqlx::query_scalar(sql).bind(record_id).fetch_optional(&mut **writes).await?;
+        Ok(found.is_some())
+    }
+
     /// The newest open problems, notes aside.
     ///
     /// # Errors

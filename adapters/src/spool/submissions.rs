@@ -265,8 +265,8 @@ impl Spool {
         Ok(sent.rows_affected())
     }
 
-    /// The hub lost what it had indexed of a record: what was released above `version` is sent again. Tells how many
-    /// versions that are.
+    /// The hub lost what it had indexed of a record: what was released above `version` is sent again, where all `lost`
+    /// versions are still kept. Tells whether they are.
     ///
     /// # Errors
     /// The database failed.
@@ -275,13 +275,28 @@ impl Spool {
         writes: &mut Writes,
         record_id: &str,
         version: u64,
+        lost: u64,
         now_ms: i64,
-    ) -> Result<u64, Error> {
+    ) -> Result<bool, Error> {
         let sql = "-- resend_above
-            UPDATE submissions SET stage = 'ready', touched_ms = ?
-            WHERE record_id = ? AND stage = 'released' AND version > ?";
-        let sent = sqlx::query(sql).bind(now_ms).bind(record_id).bind(version.cast_signed());
-        Ok(sent.execute(&mut **writes).await?.rows_affected())
+            UPDATE submissions SET stage = 'ready', touched_ms = ?1
+            WHERE record_id = ?2 AND stage = 'released' AND version > ?3 AND ?4 = (
+                SELECT count(*) FROM submissions WHERE record_id = ?2 AND stage = 'released' AND version > ?3)";
+        let sent = sqlx::query(sql).bind(now_ms).bind(record_id).bind(version.cast_signed()).bind(lost.cast_signed());
+        Ok(sent.execute(&mut **writes).await?.rows_affected() > 0)
+    }
+
+    /// Whether a version of a record is under way, and whether its row is known to have vanished from a snapshot.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn how_it_is(&self, writes: &mut Writes, record_id: &str) -> Result<(bool, bool), Error> {
+        let sql = "-- how_it_is
+            SELECT EXISTS (SELECT 1 FROM submissions
+                WHERE record_id = ?1 AND stage IN ('ready', 'sent', 'receipted', 'held')) AS moving,
+            EXISTS (SELECT 1 FROM presence WHERE record_id = ?1 AND vanished_ms IS NOT NULL) AS vanished";
+        let row = sqlx::query(sql).bind(record_id).fetch_one(&mut **writes).await?;
+        Ok((row.try_get::<i64, _>("moving")? != 0, row.try_get::<i64, _>("vanished")? != 0))
     }
 
     /// Those whose outcome is awaited, in order; at most `count` after `after`.

@@ -233,13 +233,13 @@ async fn an_order_is_carried_out_once() {
     let beside = Spool::beside(&place.0.path().join("spool.db"), &[3; 32], Arc::new(SystemChance)).await.unwrap();
     beside.order(&order("b"), 2).await.unwrap();
     beside.order(&order("a"), 3).await.unwrap();
-    assert_eq!(spool.next_order().await.unwrap(), Some(order("a")));
+    assert_eq!(spool.next_order(false).await.unwrap(), Some(order("a")));
     assert_eq!(beside.ended_order("a").await.unwrap(), None);
     let told = Told { done: true, zh: "好".into(), en: "done".into() };
     spool.end_order("a", &told, 10).await.unwrap();
     assert_eq!(beside.ended_order("a").await.unwrap(), Some(told.clone()));
     spool.order(&order("a"), 11).await.unwrap();
-    assert_eq!(spool.next_order().await.unwrap(), Some(order("b")), "the first is done, whoever asks again");
+    assert_eq!(spool.next_order(false).await.unwrap(), Some(order("b")), "the first is done, whoever asks again");
     assert_eq!(spool.ended_orders(10).await.unwrap(), [("a".to_owned(), told)]);
     assert!(spool.ended_orders(11).await.unwrap().is_empty());
 }

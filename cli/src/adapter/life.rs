@@ -149,7 +149,10 @@ pub(crate) async fn reconcile(args: ReconcileArgs) -> Result<Report, Failure> {
     let named = json["named"].as_array().cloned().unwrap_or_default();
     let mut table = format!("{}\n{}\n", told.zh, told.en);
     if !named.is_empty() {
-        table.push_str(&format!("\n{}", listing(&["record_id", "difference", "here", "hub"], &named)));
+        table.push_str(&format!(
+            "\n{}",
+            listing(&["record_id", "difference", "here", "hub", "key", "from", "told"], &named)
+        ));
     }
     let code = if found.differs() { Code::Problems } else { Code::Done };
     Ok(Report::both(table, json).with_code(code))

@@ -108,7 +108,10 @@ fn row(entry: &FleetEntry) -> Value {
     let reconciled = beat.reconciled.as_ref().map(|one| {
         json!({
             "at": moment(one.at.as_ref()), "here": one.here, "hub": one.hub, "missing": one.missing,
-            "extra": one.extra, "different": one.different, "repaired": one.repaired,
+            "extra": one.extra, "different": one.different, "repaired": one.repaired, "told": one.told,
+            "sources": one.sources.iter().map(|one| json!({
+                "name": one.name, "basis": one.basis, "rows": one.rows, "zh": one.zh, "en": one.en,
+            })).collect::<Vec<_>>(),
         })
     });
     let commands = beat.commands.iter().map(|one| json!({"id": one.id, "done": one.done, "zh": one.zh, "en": one.en}));

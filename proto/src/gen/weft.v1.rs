@@ -2965,7 +2965,7 @@ pub struct LastProblem {
     pub en: ::prost::alloc::string::String,
 }
 /// What a comparison of source and hub found.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Reconciled {
     #[prost(message, optional, tag = "1")]
     pub at: ::core::option::Option<::prost_types::Timestamp>,
@@ -2983,6 +2983,28 @@ pub struct Reconciled {
     /// Sent again.
     #[prost(uint64, tag = "7")]
     pub repaired: u64,
+    /// Not repaired, and among the adapter's open problems already.
+    #[prost(uint64, tag = "8")]
+    pub told: u64,
+    #[prost(message, repeated, tag = "9")]
+    pub sources: ::prost::alloc::vec::Vec<ReconciledSource>,
+}
+/// What stood for a source in a comparison.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReconciledSource {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// `source`: it was read anew as a whole; `kept`: as far as it is kept, the rest as published; `published`.
+    #[prost(string, tag = "2")]
+    pub basis: ::prost::alloc::string::String,
+    /// Rows read anew.
+    #[prost(uint64, tag = "3")]
+    pub rows: u64,
+    /// Why it was not read anew, where it was not.
+    #[prost(string, tag = "4")]
+    pub zh: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub en: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CommandDone {

@@ -5,9 +5,42 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::{Feed, Left};
-use crate::{runner::Error, snapshot::free_bytes};
+use crate::{hours::Hours, intake::Intake, runner::Error, snapshot::free_bytes};
+
+/// How often it is looked whether a look at a source is to end.
+const LOOKED_AT: Duration = Duration::from_millis(500);
+
+/// Why a look at a source ends before it found anything. What was fetched is left behind, and fetched again.
+pub(super) enum End {
+    Stopped,
+    Halted,
+    Over,
+}
+
+/// Returns when a source is not to be read on.
+pub(super) async fn end(hours: &Hours, intake: &Intake, source: &str, stop: &CancellationToken) -> End {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return End::Stopped,
+            () = tokio::time::sleep(LOOKED_AT) => {}
+        }
+        if intake.life.halt(source).is_some() {
+            return End::Halted;
+        }
+        if !hours.include(intake.clock.now()) {
+            tracing::warn!(source, "its service hours ended while it was read: it is read on when they begin again");
+            return End::Over;
+        }
+    }
+}
 
 impl Feed {
+    /// Whether rows may be read on, where the hours hold for them.
+    pub(super) fn within_hours(&self) -> Result<(), Left> {
+        let over = self.reads_there && !self.hours.include(self.intake.clock.now());
+        if over { Err(Left::Over) } else { Ok(()) }
+    }
+
     /// Whether the source is not to be read: by command, or because almost everything of it fails.
     pub(super) fn halted(&self) -> bool {
         self.intake.life.halt(self.source.name()).is_some()
@@ -38,6 +71,7 @@ impl Feed {
             if self.halted() {
                 return Err(Left::Halted);
             }
+            self.within_hours()?;
             let counts = self.intake.spool.counts().await?;
             let waiting = counts.under_way() + counts.held + counts.stopped;
             if waiting < self.limits.max_waiting && free_bytes(&self.directory) >= self.limits.min_free_mib << 20 {

@@ -6,10 +6,39 @@ use crate::{
     mapping::{Changes, Mapped},
     order::{Plan, Sequence},
     problem::{Refused, RowProblem},
-    runner::Error,
+    runner::{Error, FailedSource},
     source::{RowsError, Unit},
     spool::Digest,
 };
+
+/// What was taken in.
+#[derive(Debug, Default)]
+pub(in crate::runner) struct Fed {
+    pub(in crate::runner) rows: u64,
+    pub(in crate::runner) skipped: u64,
+    pub(in crate::runner) mapped: u64,
+    pub(in crate::runner) units: Vec<Digest>,
+    pub(in crate::runner) failed: Vec<FailedSource>,
+}
+
+impl Fed {
+    pub(in crate::runner) fn add(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.skipped += other.skipped;
+        self.mapped += other.mapped;
+        self.units.extend(other.units);
+        self.failed.extend(other.failed);
+    }
+}
+
+/// What a look at the source found.
+pub(super) enum Look {
+    Unit(Unit),
+    /// It cannot be read at all.
+    Unreadable(Unit, Refused),
+    Again,
+    Nothing,
+}
 
 /// One unit being worked off.
 pub(super) struct Work {
@@ -59,6 +88,8 @@ pub(super) enum Left {
     Ours(Error),
     Stopped,
     Halted,
+    /// Its hours are over.
+    Over,
 }
 
 impl From<RowsError> for Left {

@@ -14,7 +14,7 @@ use crate::text;
 
 /// Ends of names that are still being written.
 const UNFINISHED: [&str; 3] = [".tmp", ".part", ".crdownload"];
-const DONE: &str = "done";
+pub(super) const DONE: &str = "done";
 const FAILED: &str = "failed";
 const REPORT: &str = ".problems.csv";
 
@@ -119,6 +119,34 @@ pub(super) fn empty(folder: &Path, before: i64) -> io::Result<u64> {
     Ok(removed)
 }
 
+/// What is kept in `done/` of the files that a source takes, in the order in which they were done with.
+pub(super) fn kept(config: &FileConfig) -> io::Result<Vec<Waiting>> {
+    let entries = match fs::read_dir(config.folder.join(DONE)) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let meta = entry.path().symlink_metadata()?;
+        let ours = [Some(name.as_str()), untagged(&name)];
+        let ours = ours.into_iter().flatten().any(|name| text::matches_pattern(&config.pattern, name));
+        if ours && meta.is_file() && !name.ends_with(REPORT) && matches!(config.format.of(&name), Some(Ok(_))) {
+            let done = (meta.ctime(), meta.ctime_nsec());
+            files.push((done, (entry.path(), meta.len(), modified_ns(&meta))));
+        }
+    }
+    files.sort_by(|a, b| (a.0, &a.1.0).cmp(&(b.0, &b.1.0)));
+    Ok(files.into_iter().map(|(_, file)| file).collect())
+}
+
+/// The name that a file had before one of the same name was done with.
+fn untagged(name: &str) -> Option<&str> {
+    name.split_once('-').filter(|(tag, _)| tag.len() == 8).map(|(_, rest)| rest)
+}
+
 /// Moves back what was put into `done/` since, milliseconds since 1970, so that it is offered again; the spool remembers in which order
 /// units were read first.
 pub(super) fn bring_back(folder: &Path, pattern: &str, since_ms: i64) -> io::Result<()> {
@@ -135,8 +163,7 @@ pub(super) fn bring_back(folder: &Path, pattern: &str, since_ms: i64) -> io::Res
         if !meta.is_file() || name.ends_with(REPORT) || done_ms < since_ms {
             continue;
         }
-        let untagged = name.split_once('-').filter(|(tag, _)| tag.len() == 8).map(|(_, rest)| rest);
-        let names = [Some(name.as_str()).filter(|name| text::matches_pattern(pattern, name)), untagged];
+        let names = [Some(name.as_str()).filter(|name| text::matches_pattern(pattern, name)), untagged(&name)];
         if let Some(back) = names.into_iter().flatten().find(|name| !folder.join(name).exists()) {
             fs::rename(entry.path(), folder.join(back))?;
         }

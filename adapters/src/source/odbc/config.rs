@@ -105,12 +105,6 @@ impl OdbcConfig {
         }
     }
 
-    /// The same table, whole, whatever its watermark: to be compared with what was published.
-    #[must_use]
-    pub fn snapshot(&self) -> Self {
-        Self { watermark: None, ..self.clone() }
-    }
-
     /// Checks what the form alone does not say; `at` names a key.
     pub(crate) fn verify(&self, at: impl Fn(&str) -> String) -> Result<(), Error> {
         let at = |key: &str| at(&format!("odbc.{key}"));

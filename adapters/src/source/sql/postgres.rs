@@ -9,11 +9,11 @@ use sqlx::{
 };
 use tokio::sync::mpsc;
 
-use super::{SqlConfig, Tls, send_rows, text_cell, told};
+use super::{SqlConfig, Tls, grouped, send_rows, text_cell, told};
 use crate::source::table::{
     Read, Reading, Session,
     staging::Cells,
-    statement::{Column, Dialect, Statement, Table},
+    statement::{Dialect, Statement, Table},
 };
 
 pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
@@ -93,15 +93,7 @@ impl Session for Postgres {
     async fn tables(&mut self, schema: Option<&str>, table: &str) -> io::Result<Vec<Table>> {
         let query = sqlx::query_as::<_, (String, String, String, String)>(CATALOGUE).persistent(false);
         let found = query.bind(table).bind(schema.unwrap_or("public")).fetch_all(&mut self.connection).await;
-        let mut tables: Vec<Table> = Vec::new();
-        for (schema, name, column, of_type) in found.map_err(told)? {
-            let column = Column { name: column, of_type };
-            match tables.last_mut().filter(|table| table.name == name) {
-                Some(table) => table.columns.push(column),
-                None => tables.push(Table { schema: Some(schema), name, columns: vec![column] }),
-            }
-        }
-        Ok(tables)
+        found.map(grouped).map_err(told)
     }
 
     async fn begin(&mut self) -> io::Result<()> {

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
+    clock::Surroundings,
     config::Config,
     keys::Directory,
     problem::Reason,
@@ -19,7 +20,7 @@ use crate::{
             self,
             in_turn::{Hand, InTurn},
         },
-        table::Database as _,
+        table::{Database as _, TableSource},
     },
 };
 
@@ -60,7 +61,13 @@ impl Database {
         Directory::new(&config.state_dir).ensure_spool_key(&[7; 32]).unwrap();
         let columns: Vec<String> = columns.iter().map(|&column| column.to_owned()).collect();
         let sql = config.sources[0].sql.as_ref().unwrap();
-        sql.source(&config.sources[0], &columns, &config.state_dir, &Surroundings::system())
+        TableSource::new(
+            &config.sources[0],
+            &columns,
+            (sql.reading(), Box::new(sql.clone())),
+            &config.state_dir,
+            &Surroundings::system(),
+        )
     }
 
     fn source(&self, more: &str) -> TableSource {
