@@ -19,6 +19,7 @@
 //! | [`instance`] | a hub as a process, to be killed |
 //! | [`load`] | a department and windows at work, writing their history |
 //! | [`office`], [`relay`] | a department with a real adapter as a process, and the address that it knows |
+//! | [`moments`] | when something is killed, from one seed |
 //! | [`scene`], [`found`] | what a load needs at the hub; what is found there in the end |
 //! | [`scan`] | the search for values that must not lie anywhere in the clear |
 //!
@@ -38,6 +39,7 @@ pub mod judge;
 pub mod kafka;
 pub mod load;
 pub mod mariadb;
+pub mod moments;
 pub mod office;
 pub mod place;
 pub mod postgres;

@@ -246,14 +246,38 @@ fn drop_rows(folder: &Path, name: &str, licences: Range<u32>, number: u32) {
 }
 
 fn row(licence: u32, file: u32) -> String {
-    let (number, uscc) = (licence_number(licence), synthetic_uscc(licence % USCCS));
+    format!("{}\n", cells(licence, file).join(","))
+}
+
+/// The names of the columns, as the department writes them.
+#[must_use]
+pub fn headings() -> Vec<&'static str> {
+    HEADINGS.split(',').collect()
+}
+
+/// What stands under [`headings`] for a licence; `number` says which premises it names, and when.
+#[must_use]
+pub fn cells(licence: u32, number: u32) -> [String; 16] {
     let kind = KINDS[licence as usize / SERIALS / DIVISIONS.len()].1;
-    let (place, hour, minute, second) = (file + 1, file / 3600, file / 60 % 60, file % 60);
-    format!(
-        "{number},高青示例{licence}餐饮店,{uscc},王示例,山东省淄博市高青县示例路1号,山东省淄博市高青县示例路{place}号,\
-         {kind},热食类食品制售,企业,有效,2024年7月29日,2024年7月29日,2029年7月28日,高青县市场监督管理局,\
-         高青县市场监督管理局田镇所,2026/10/30 {hour:02}:{minute:02}:{second:02}\n"
-    )
+    let (place, hour, minute, second) = (number + 1, number / 3600, number / 60 % 60, number % 60);
+    [
+        licence_number(licence),
+        format!("高青示例{licence}餐饮店"),
+        synthetic_uscc(licence % USCCS),
+        "王示例".into(),
+        "山东省淄博市高青县示例路1号".into(),
+        format!("山东省淄博市高青县示例路{place}号"),
+        kind.into(),
+        "热食类食品制售".into(),
+        "企业".into(),
+        "有效".into(),
+        "2024年7月29日".into(),
+        "2024年7月29日".into(),
+        "2029年7月28日".into(),
+        "高青县市场监督管理局".into(),
+        "高青县市场监督管理局田镇所".into(),
+        format!("2026/10/30 {hour:02}:{minute:02}:{second:02}"),
+    ]
 }
 
 /// The number of a synthetic licence (serials 99 and four digits of each division and kind), its check digit by ISO 7064 MOD 11,10.

@@ -18,7 +18,13 @@ async fn serve() -> ExitCode {
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("weft-test-adapter: {error}");
+            eprint!("weft-test-adapter: {error}");
+            let mut cause = error.source();
+            while let Some(next) = cause {
+                eprint!(": {next}");
+                cause = next.source();
+            }
+            eprintln!();
             ExitCode::FAILURE
         }
     }
