@@ -63,6 +63,26 @@ pub(crate) fn free_bytes(directory: &Directory) -> u64 {
     rustix::fs::statvfs(directory.path()).map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
+/// What the disk of the state directory keeps the adapter from: `full` where it came upon that itself.
+pub(crate) fn disk(full: bool, free_bytes: u64, min_free_bytes: u64) -> Option<Trouble> {
+    let mib = free_bytes >> 20;
+    let (trouble, zh, en) = if full || free_bytes == 0 {
+        let zh = "状态目录所在磁盘已满，已停止读取和报送；请腾出空间，适配器会自行继续".to_owned();
+        let en =
+            "the disk of the state directory is full: nothing is read or sent; make room, and it goes on by itself";
+        ("disk_full", zh, en.to_owned())
+    } else if free_bytes < min_free_bytes {
+        let zh = format!("状态目录所在磁盘仅余 {mib} MiB，已停止读取；请腾出空间，适配器会自行继续");
+        let en = format!(
+            "the disk of the state directory has {mib} MiB left: nothing more is read; make room, and it goes on by itself"
+        );
+        ("disk_low", zh, en)
+    } else {
+        return None;
+    };
+    Some(Trouble { trouble: trouble.to_owned(), zh, en })
+}
+
 /// Who looks.
 #[derive(Clone, Debug)]
 pub(crate) struct Looker {
@@ -81,21 +101,8 @@ impl Looker {
         let free_disk_bytes = free_bytes(&self.directory);
         let reconciled = Reconciled::last(spool).await?.map(Reconciled::without_rows);
         let mut troubles = Vec::new();
+        troubles.extend(disk(life.disk_full(), free_disk_bytes, self.min_free_bytes));
         let mut add = |name: &str, zh: String, en: String| troubles.push(Trouble { trouble: name.to_owned(), zh, en });
-        if life.disk_full() {
-            add(
-                "disk_full",
-                "状态目录所在磁盘已满，已停止读取和报送".into(),
-                "the disk of the state directory is full: nothing is read or sent".into(),
-            );
-        } else if free_disk_bytes < self.min_free_bytes {
-            let mib = free_disk_bytes >> 20;
-            add(
-                "disk_low",
-                format!("状态目录所在磁盘仅余 {mib} MiB，已停止读取"),
-                format!("the disk of the state directory has {mib} MiB left: nothing more is read"),
-            );
-        }
         if ledger_back {
             add(
                 "ledger_went_back",

@@ -26,8 +26,9 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use sqlx::{
     Sqlite, SqlitePool, Transaction,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous, SqliteTransactionManager},
 };
+use sqlx_core::transaction::TransactionManager as _;
 use tokio::sync::Notify;
 
 pub use backlog::{Backlog, Known};
@@ -60,6 +61,8 @@ pub enum Error {
     #[error("the spool cannot encrypt")]
     Key,
 }
+
+const BEGIN: &str = "BEGIN IMMEDIATE";
 
 /// SQLite's result codes: <https://www.sqlite.org/rescode.html>.
 const SQLITE_FULL: u32 = 13;
@@ -180,7 +183,19 @@ impl Spool {
     /// # Errors
     /// The database failed.
     pub async fn begin(&self) -> Result<Writes, Error> {
-        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+        match self.pool.begin_with(BEGIN).await {
+            Err(sqlx::Error::InvalidSavePointStatement) => self.forget_ended().await?,
+            begun => return Ok(begun?),
+        }
+        Ok(self.pool.begin_with(BEGIN).await?)
+    }
+
+    /// SQLite ends a transaction by itself when the disk fills up in the middle of it, and the driver, whose own rollback then
+    /// fails, goes on counting it: it is given one to end.
+    async fn forget_ended(&self) -> Result<(), Error> {
+        let mut connection = self.pool.acquire().await?;
+        sqlx::raw_sql(BEGIN).execute(&mut *connection).await?;
+        Ok(SqliteTransactionManager::rollback(&mut connection).await?)
     }
 
     /// Makes writes durable and wakes the sender.

@@ -13,7 +13,7 @@ use crate::{
     life::{At, Halt, Life, LinkLife},
     reconcile::Reconciled,
     runner::Error,
-    snapshot::{Looker, Snapshot, free_bytes},
+    snapshot::{self, Looker, Snapshot, free_bytes},
     spool::Spool,
 };
 
@@ -180,6 +180,13 @@ async fn look(
         snapshot.ended = None;
     }
     snapshot.free_disk_bytes = free_bytes(directory);
+    // A full disk takes no status file either: what was written last may be from before.
+    let known = snapshot.troubles.iter().any(|trouble| trouble.trouble == "disk_full");
+    snapshot.troubles.retain(|trouble| !trouble.trouble.starts_with("disk_"));
+    let min_free_bytes = config.limits.min_free_mib << 20;
+    if let Some(trouble) = snapshot::disk(known, snapshot.free_disk_bytes, min_free_bytes).filter(|_| running) {
+        snapshot.troubles.insert(0, trouble);
+    }
     snapshot.certificate_expires = join::validity(directory).ok().map(|(_, until)| until);
     if !directory.spool().exists() {
         return Ok(snapshot);

@@ -289,3 +289,21 @@ async fn a_row_without_a_key_is_settled_by_what_replaced_it_or_by_a_person() {
     assert_eq!(spool.close_nameless("s", None, 40).await.unwrap(), 1);
     assert_eq!(open().await, 1, "the other source's");
 }
+
+#[tokio::test]
+async fn a_transaction_that_the_database_ended_by_itself_is_not_in_the_way_of_the_next() {
+    let place = place();
+    let spool = place.open().await;
+    for _ in 0..2 {
+        let mut writes = spool.begin().await.unwrap();
+        // As it does when the disk fills up.
+        sqlx::raw_sql("ROLLBACK").execute(&mut *writes).await.unwrap();
+        drop(writes);
+        let mut writes = spool.begin().await.unwrap();
+        let sql = "INSERT OR REPLACE INTO meta (name, value) VALUES ('x', 'y')";
+        sqlx::raw_sql(sql).execute(&mut *writes).await.unwrap();
+        spool.commit(writes).await.unwrap();
+        assert_eq!(spool.fact("x").await.unwrap().as_deref(), Some("y"));
+        spool.forget_fact("x").await.unwrap();
+    }
+}
