@@ -75,6 +75,51 @@ async fn the_contract_of_sources_over_xlsx() {
     contract::all(|| Filled(tempfile::tempdir().unwrap(), 0, xlsx, "xlsx")).await;
 }
 
+/// The same as an XLS.
+fn xls(path: &Path, rows: usize) {
+    let texts: Vec<[String; 2]> = (0..rows).map(|row| [format!("key-{row}"), format!("value-{row}")]).collect();
+    let head = [vec![Old::Text("标题")], vec![Old::Text("key"), Old::Text("other"), Old::Text("value")]];
+    let rows = texts.iter().map(|[key, value]| vec![Old::Text(key), Old::Text(""), Old::Text(value)]);
+    old_book(path, &head.into_iter().chain(rows).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn the_contract_of_sources_over_xls() {
+    // An XLS has 65,536 rows at most, and its reader, under its own limits, holds it whole.
+    contract::all_within(60_000, || Filled(tempfile::tempdir().unwrap(), 0, xls, "xls")).await;
+}
+
+#[tokio::test]
+async fn a_workbook_that_takes_more_than_it_may_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    xlsx(&folder.path().join("a.xlsx"), 150_000);
+    let refused = read(&mut source(folder.path(), |config| config.sheet.cpu_seconds = 1), &["key"]).await;
+    assert_eq!(refused.map(|items| items.len()).unwrap_err().reason, Reason::WorkbookTooHeavy);
+    std::fs::remove_file(folder.path().join("a.xlsx")).unwrap();
+    // A cell in the far corner: the library takes memory for all the empty ones before it.
+    let mut rows: Vec<Vec<Old<'_>>> = (0..60_000).map(|_| vec![Old::Text("key")]).collect();
+    rows.push((0..256).map(|_| Old::Text("x")).collect());
+    old_book(&folder.path().join("a.xls"), &rows);
+    let refused = read(&mut source(folder.path(), |config| config.sheet.memory_mib = 128), &["key"]).await;
+    assert_eq!(refused.map(|items| items.len()).unwrap_err().reason, Reason::WorkbookTooHeavy);
+}
+
+#[tokio::test]
+async fn hidden_rows_and_columns_of_an_old_workbook_are_read_and_told() {
+    // Written by xlwt 1.3.0: two sheets, of the second the rows 4 and 5 and the column B hidden.
+    let make = |path: &Path| std::fs::write(path, include_bytes!("workbook/hidden.xls")).unwrap();
+    let items = items("a.xls", make, &["编号", "名称"]).await.unwrap();
+    let expected = lines(&[
+        (4, "note hidden_cells: rows 4–5"),
+        (2, "note hidden_cells: column B"),
+        (3, "00001|示例一"),
+        (4, "00002|示例二"),
+        (5, "00003|示例三"),
+        (6, "00004|示例四"),
+    ]);
+    assert_eq!(told(&items), expected);
+}
+
 /// The one file of a fresh folder, read.
 async fn items(name: &str, make: impl FnOnce(&Path), columns: &[&str]) -> Result<Vec<Item>, (Reason, Option<u64>)> {
     let folder = tempfile::tempdir().unwrap();

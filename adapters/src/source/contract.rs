@@ -50,11 +50,16 @@ async fn read(source: &impl Source, unit: &Unit, limit: usize) -> Vec<Row> {
 }
 
 /// Runs every test of the suite; `fixture` makes an empty one each time.
-pub async fn all<F: Fixture>(mut fixture: impl FnMut() -> F) {
+pub async fn all<F: Fixture>(fixture: impl FnMut() -> F) {
+    all_within(200_000, fixture).await;
+}
+
+/// The same over units of at most so many rows.
+pub async fn all_within<F: Fixture>(most: usize, mut fixture: impl FnMut() -> F) {
     order(fixture()).await;
     resume(fixture()).await;
-    bounded_memory(fixture()).await;
-    clean_stop(fixture()).await;
+    bounded_memory(fixture(), most).await;
+    clean_stop(fixture(), most / 2).await;
 }
 
 /// Units oldest first, rows in their order, the cells in the order asked for, the same at every reading.
@@ -93,8 +98,8 @@ pub async fn resume<F: Fixture>(mut fixture: F) {
 }
 
 /// A reader that does not go on stops the reading: many units are begun, none is held whole.
-pub async fn bounded_memory<F: Fixture>(mut fixture: F) {
-    fixture.add("long", 200_000);
+pub async fn bounded_memory<F: Fixture>(mut fixture: F, long_rows: usize) {
+    fixture.add("long", long_rows);
     let mut source = fixture.source();
     let long = unit(&mut source).await.expect("a unit waits");
     let columns = COLUMNS.map(str::to_owned);
@@ -110,19 +115,19 @@ pub async fn bounded_memory<F: Fixture>(mut fixture: F) {
         };
         count += 1;
         most = most.max(rows.receiver.len());
-        if count.is_multiple_of(50_000) {
+        if count.is_multiple_of(long_rows / 4) {
             seen.insert(count, row.line);
             tokio::task::yield_now().await;
         }
     }
-    assert_eq!(count, 200_000);
+    assert_eq!(count, long_rows);
     assert!(most <= rows.receiver.max_capacity() && rows.receiver.max_capacity() <= 8, "at most a few chunks wait");
     assert_eq!(seen.len(), 4);
 }
 
 /// Dropping the rows in the middle leaves the unit as it was.
-pub async fn clean_stop<F: Fixture>(mut fixture: F) {
-    fixture.add("stopped", 100_000);
+pub async fn clean_stop<F: Fixture>(mut fixture: F, all_rows: usize) {
+    fixture.add("stopped", all_rows);
     let mut source = fixture.source();
     let stopped = unit(&mut source).await.expect("a unit waits");
     for _ in 0..20 {
@@ -130,5 +135,5 @@ pub async fn clean_stop<F: Fixture>(mut fixture: F) {
     }
     let again = unit(&mut source).await.expect("it still waits");
     assert_eq!(again, stopped);
-    assert_eq!(read(&source, &again, usize::MAX).await.len(), 100_000);
+    assert_eq!(read(&source, &again, usize::MAX).await.len(), all_rows);
 }

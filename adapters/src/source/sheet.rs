@@ -6,14 +6,17 @@
 //! - `child`: the other side, [`sheet_child`]
 //! - `frame`: what passes between them
 //! - `archive`, `facts`: what is looked at before a value is read
+//! - `compound`, `hidden`: what is hidden in an XLS
 //! - `xlsx`, `xls`: the cells, by calamine
 //! - `cell`, `table`: cells become text and rows
 
 mod archive;
 mod cell;
 mod child;
+mod compound;
 mod facts;
 mod frame;
+mod hidden;
 mod table;
 mod xls;
 mod xlsx;

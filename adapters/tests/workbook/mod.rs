@@ -101,19 +101,24 @@ pub(crate) fn book(path: &Path, sheet_xml: &str) {
 pub(crate) fn compound(path: &Path, streams: &[(&str, Vec<u8>)]) {
     const END: u32 = 0xffff_fffe;
     const FREE: u32 = 0xffff_ffff;
-    let (mut fat, mut data) = (vec![0xffff_fffd_u32, END], Vec::new());
+    let sectors: usize = streams.iter().map(|(_, bytes)| bytes.len().max(4_096).div_ceil(512)).sum();
+    // So many that the table has a place for itself, for the directory and for all that is in the streams.
+    let tables = (sectors + 1).div_ceil(127);
+    let number = |place: usize| u32::try_from(place).unwrap();
+    let (mut fat, mut data) = (vec![0xffff_fffd_u32; tables], Vec::new());
+    fat.push(END);
     let mut directory = entry("Root Entry", 5, END, 0);
     for (name, bytes) in streams {
         let mut bytes = bytes.clone();
         bytes.resize(bytes.len().max(4_096).next_multiple_of(512), 0);
-        let (start, count) = (u32::try_from(fat.len()).unwrap(), bytes.len() / 512);
-        fat.extend((1..count).map(|sector| start + u32::try_from(sector).unwrap()));
+        let (start, count) = (number(fat.len()), bytes.len() / 512);
+        fat.extend((1..count).map(|sector| start + number(sector)));
         fat.push(END);
         directory.extend(entry(name, 2, start, bytes.len()));
         data.extend(bytes);
     }
-    assert!(fat.len() <= 128 && directory.len() <= 512, "one sector of each is all that is made here");
-    fat.resize(128, FREE);
+    assert!(tables <= 109 && directory.len() <= 512, "more is not made here");
+    fat.resize(tables * 128, FREE);
     directory.resize(512, 0);
     let mut header = vec![0; 512];
     header[..8].copy_from_slice(&[0xd0, 0xcf, 0x11, 0xe0, 0xa1, 0xb1, 0x1a, 0xe1]);
@@ -121,7 +126,9 @@ pub(crate) fn compound(path: &Path, streams: &[(&str, Vec<u8>)]) {
         header[at..at + 2].copy_from_slice(&value.to_le_bytes());
     }
     header[76..].fill(0xff);
-    for (at, value) in [(44, 1_u32), (48, 1), (56, 4_096), (60, END), (64, 0), (68, END), (72, 0), (76, 0)] {
+    let own = [(44, number(tables)), (48, number(tables)), (56, 4_096), (60, END), (64, 0), (68, END), (72, 0)];
+    let places = (0..tables).map(|table| (76 + 4 * table, number(table)));
+    for (at, value) in own.into_iter().chain(places) {
         header[at..at + 4].copy_from_slice(&value.to_le_bytes());
     }
     let fat: Vec<u8> = fat.into_iter().flat_map(u32::to_le_bytes).collect();

@@ -153,8 +153,8 @@ impl Fixture for Pulls {
 async fn keeps_the_contract_of_sources() {
     contract::order(Pulls(Office::open().await)).await;
     contract::resume(Pulls(Office::open().await)).await;
-    contract::bounded_memory(Pulls(Office::open().await)).await;
-    contract::clean_stop(Pulls(Office::open().await)).await;
+    contract::bounded_memory(Pulls(Office::open().await), 200_000).await;
+    contract::clean_stop(Pulls(Office::open().await), 100_000).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

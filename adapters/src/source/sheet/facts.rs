@@ -36,6 +36,8 @@ pub(super) struct Facts {
     pub(super) hidden_rows: Vec<(u32, u32)>,
     pub(super) hidden_columns: Vec<(u32, u32)>,
     pub(super) merged: Vec<Region>,
+    /// Whether what is hidden could not be found out.
+    pub(super) hidden_unknown: bool,
     /// Cells, empty ones too.
     pub(super) cells: u64,
 }
@@ -89,13 +91,13 @@ pub(super) fn of_sheet<R: Read + Seek>(archive: &mut ZipArchive<R>, name: &str) 
             "row" => {
                 row = number(found, "r").map_or(row + 1, |row: u32| row);
                 if is_set(found, "hidden") {
-                    span(&mut facts.hidden_rows, (row.saturating_sub(1), row.saturating_sub(1)));
+                    facts.hide_rows((row.saturating_sub(1), row.saturating_sub(1)));
                 }
             }
             "col" if is_set(found, "hidden") => {
                 let (from, to): (u32, u32) =
                     (number(found, "min").unwrap_or(1), number(found, "max").unwrap_or(u32::MAX));
-                span(&mut facts.hidden_columns, (from.saturating_sub(1), to.saturating_sub(1)));
+                facts.hide_columns((from.saturating_sub(1), to.saturating_sub(1)));
             }
             "mergeCell" if facts.merged.len() < MAX_SPANS => {
                 let region = attribute(found, "ref").and_then(|text| region(&text));
@@ -133,6 +135,16 @@ pub(super) fn of_workbook<R: Read + Seek>(
 }
 
 impl Facts {
+    /// Notes hidden rows, from 0, both ends included; spans ascend.
+    pub(super) fn hide_rows(&mut self, rows: (u32, u32)) {
+        span(&mut self.hidden_rows, rows);
+    }
+
+    /// Notes hidden columns in the same way.
+    pub(super) fn hide_columns(&mut self, columns: (u32, u32)) {
+        span(&mut self.hidden_columns, columns);
+    }
+
     /// The merged region that a cell is in. Regions are in order of their first row, and asked for in order of rows.
     pub(super) fn merged_at(&mut self, (row, column): (u32, u32)) -> Option<Region> {
         let behind = self.merged.iter().take_while(|region| region.rows.1 < row).count();

@@ -128,6 +128,15 @@ impl<'a> Table<'a> {
     /// What is to know about the sheet as a whole.
     pub(super) fn notes(&self) -> Vec<Made> {
         let mut notes = Vec::new();
+        if self.facts.hidden_unknown {
+            let line = u64::from(self.heading.row) + 1;
+            notes.push(hidden(
+                line,
+                "",
+                "无法判断是否有隐藏的行或列",
+                "whether any are hidden cannot be told of this file",
+            ));
+        }
         let first_row = self.heading.row + 1;
         let rows = self.facts.hidden_rows.iter().filter(|(_, to)| *to >= first_row);
         let rows: Vec<(u32, u32)> = rows.map(|&(from, to)| (from.max(first_row), to)).collect();

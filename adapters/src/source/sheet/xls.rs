@@ -13,11 +13,14 @@ use super::{
     cell::Value,
     child::pass,
     facts::{Facts, Region},
+    hidden,
     table::{self, Choice, Grid, Placed, Table},
 };
 use crate::problem::Refused;
 
 pub(super) fn read(file: File, request: &Request, out: &mut impl Write) -> Result<(), Stop> {
+    // Before the library holds the workbook too. What it then takes for a workbook although this could not be read is told.
+    let mut hidden = hidden::of(&file).ok();
     let mut workbook = Xls::new(BufReader::new(file)).map_err(|error| match error {
         XlsError::Password => unsafe_workbook("encrypted"),
         _ => unreadable(""),
@@ -26,7 +29,8 @@ pub(super) fn read(file: File, request: &Request, out: &mut impl Write) -> Resul
         return Err(unsafe_workbook("macros"));
     }
     let mut choice = Choice::new(request.sheet.as_deref());
-    for name in workbook.sheet_names() {
+    let names = workbook.sheet_names();
+    for name in names.clone() {
         if choice.admits(&name) {
             let found = table::heading(&mut cells(&mut workbook, &name)?, &request.columns)?;
             choice.add(&name, found);
@@ -38,8 +42,12 @@ pub(super) fn read(file: File, request: &Request, out: &mut impl Write) -> Resul
         columns: (region.start.1, region.end.1),
     };
     let merged = workbook.merge_cells_by_sheet_name(&name).unwrap_or_default().iter().map(region).collect();
+    let at = names.iter().position(|one| *one == name);
+    let known = hidden.as_mut().zip(at).and_then(|(hidden, at)| hidden.get_mut(at).map(std::mem::take));
+    let unknown = || Facts { hidden_unknown: true, ..Facts::default() };
+    let facts = Facts { merged, ..known.unwrap_or_else(unknown) };
     let mut cells = cells(&mut workbook, &name)?;
-    pass(&mut cells, Table::new(request.rules(), heading, Facts { merged, ..Facts::default() }), out)
+    pass(&mut cells, Table::new(request.rules(), heading, facts), out)
 }
 
 fn cells(workbook: &mut Xls<BufReader<File>>, name: &str) -> Result<Cells, Stop> {
