@@ -22,6 +22,7 @@ pub struct Server {
     process: Option<Process>,
     folder: TempDir,
     port: u16,
+    more: Vec<String>,
 }
 
 /// The one server of this test process, started on first use; every test takes a [`Server::database`] of its own.
@@ -48,7 +49,15 @@ impl Server {
     /// # Panics
     /// When it is not up in time, with the end of its output.
     pub async fn start() -> Self {
-        let mut server = Self { process: None, folder: scratch("mariadb"), port: 0 };
+        Self::start_with(&[]).await
+    }
+
+    /// As [`Server::start`], with more arguments.
+    ///
+    /// # Panics
+    /// As [`Server::start`].
+    pub async fn start_with(more: &[String]) -> Self {
+        let mut server = Self { process: None, folder: scratch("mariadb"), port: 0, more: more.to_vec() };
         let install = Launch::new("install", server.folder.path(), program("mariadb-install-db"));
         let install = install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
         let tool = install.args(server.whose()).arg(server.data()).start();
@@ -108,6 +117,7 @@ impl Server {
             .args(["--no-defaults", "--bind-address=127.0.0.1", "--skip-log-bin", "--skip-name-resolve"])
             .args(["--innodb-buffer-pool-size=32M", "--innodb-log-file-size=16M", "--performance-schema=OFF"])
             .args(self.whose())
+            .args(&self.more)
             .arg(self.data())
             .arg(format!("--port={}", self.port))
             .arg(format!("--socket={}", socket.display()))

@@ -87,19 +87,34 @@ fn grouped(rows: Vec<(String, String, String, String)>) -> Vec<Table> {
 /// What a driver's error says, without a value of a row: a server quotes them in its messages about data.
 fn told(error: sqlx::Error) -> io::Error {
     match error {
-        sqlx::Error::Io(error) => error,
+        sqlx::Error::Io(error) => handshake(&error).map_or(error, io::Error::other),
         sqlx::Error::Database(error) => {
             let code = error.code().unwrap_or_default().into_owned();
             let about_data = ["22", "23", "P0"].iter().any(|class| code.starts_with(class)) || code.is_empty();
             let said = if about_data { "a value does not fit" } else { error.message() };
             io::Error::other(format!("{said} (code {code})"))
         }
-        sqlx::Error::Tls(error) => io::Error::other(format!("tls: {error}; see the keys tls and ca_file")),
+        sqlx::Error::Tls(error) => io::Error::other(format!("tls: {error}; see the keys sql.tls and sql.ca_file")),
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
             io::Error::new(io::ErrorKind::InvalidData, "a value is no text in UTF-8")
         }
         error => io::Error::other(error.to_string()),
     }
+}
+
+/// Why the server's certificate was not taken, where that is why a connection failed.
+fn handshake(error: &io::Error) -> Option<String> {
+    use rustls::{CertificateError as Wrong, Error};
+
+    let Error::InvalidCertificate(wrong) = error.get_ref()?.downcast_ref::<Error>()? else { return None };
+    Some(match wrong {
+        Wrong::UnknownIssuer => "tls: no authority in sql.ca_file vouches for the server's certificate".to_owned(),
+        Wrong::NotValidForName | Wrong::NotValidForNameContext { .. } => {
+            "tls: the server's certificate is for another name than sql.host".to_owned()
+        }
+        Wrong::Expired | Wrong::ExpiredContext { .. } => "tls: the server's certificate has expired".to_owned(),
+        other => format!("tls: the server's certificate was not taken: {other:?}"),
+    })
 }
 
 /// Runs a statement on a connection of sqlx and sends its rows; `$cell` reads one cell.

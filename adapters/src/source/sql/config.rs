@@ -32,6 +32,9 @@ pub struct SqlConfig {
     pub tls: Tls,
     /// Certificates (PEM) of the authority that vouches for the server.
     pub ca_file: Option<PathBuf>,
+    /// Takes `tls = "off"` to another machine, where the password and the records cross the network in the clear.
+    #[serde(default)]
+    pub plain_text: bool,
     /// The schema; PostgreSQL: `public`, MySQL: the database, by default.
     pub schema: Option<String>,
     /// The table or view.
@@ -142,8 +145,19 @@ impl SqlConfig {
                 ));
             }
         }
+        if self.tls == Tls::Off && !self.plain_text && self.host.as_deref().is_some_and(|host| !is_here(host)) {
+            let what = "\"off\" sends the password and the records over the network in the clear; use \"verify\" with ca_file, \
+                        or say plain_text = true where the network is protected otherwise";
+            return Err(wrong(at("tls"), what));
+        }
         self.reading().verify(at)
     }
+}
+
+/// A socket, or an address of this machine.
+fn is_here(host: &str) -> bool {
+    let loopback = host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    host.starts_with('/') || host.eq_ignore_ascii_case("localhost") || loopback
 }
 
 #[cfg(test)]
@@ -163,6 +177,21 @@ mod tests {
         let config = config(SERVER).unwrap();
         assert_eq!((config.tls, config.unit_rows), (Tls::Verify, 100_000));
         assert!(super::tests::config("engine = \"sqlite\"\nfile = \"x.db\"\ntable = \"t\"").is_ok());
+    }
+
+    #[test]
+    fn nothing_crosses_a_network_in_the_clear_unless_that_is_said() {
+        let at =
+            |host: &str, more: &str| config(&format!("{}\n{more}", SERVER.replace("\"db\"", &format!("{host:?}"))));
+        for host in ["localhost", "127.0.0.1", "127.8.0.1", "::1", "/run/postgresql"] {
+            at(host, "tls = \"off\"").unwrap();
+        }
+        for host in ["db", "10.1.2.3", "localhost.example", "127.0.0.1.example", "0.0.0.0"] {
+            let error = at(host, "tls = \"off\"").unwrap_err();
+            assert!(error.starts_with("sql.tls:") && error.contains("plain_text = true"), "{error}");
+            at(host, "tls = \"off\"\nplain_text = true").unwrap();
+            at(host, "tls = \"encrypt\"").unwrap();
+        }
     }
 
     #[test]
