@@ -23,6 +23,7 @@ use weft_tests::{
     eventually,
     folder::scratch,
     process::{Launch, Process},
+    skipped_by_quick,
 };
 
 use desk::{Desk, PATIENCE};
@@ -37,6 +38,9 @@ const MIB: u64 = 6;
 async fn inside(test: &str) -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return true;
+    }
+    if skipped_by_quick("a mount namespace") {
+        return false;
     }
     let folder = scratch("disk");
     let own: &[&str] =
