@@ -354,6 +354,7 @@ async fn a_sync_that_fails_ends_the_adapter_and_nothing_is_lost() {
         assert!(!ended.success(), "it ends with a code that says so: {}", process.last_words());
         let status = status(&place.config(), &place.surroundings()).await.unwrap();
         assert!(!status.running && status.needs_person && status.state == "not-running", "{status:?}");
+        assert!(process.stderr().contains("the spool's database failed"), "{}", process.last_words());
     }
     place.start_adapter();
     place.assert_indexed(2).await;
