@@ -17,7 +17,7 @@ mod heading;
 mod inbox;
 pub(crate) mod json;
 mod keeping;
-mod sheet;
+pub(crate) mod sheet;
 
 use std::{fmt::Debug, path::Path, time::Duration};
 

@@ -23,8 +23,8 @@ use crate::{
 /// `weft adapter`
 #[derive(Debug, Subcommand)]
 pub(crate) enum AdapterCommand {
-    /// Propose a configuration from samples of what the department's system exports
-    Init(init::InitArgs),
+    /// Propose a configuration from samples of what the department's system exports, or from its database or interface
+    Init(Box<init::InitArgs>),
     /// Make the adapter's keys and redeem a join token
     Join {
         #[command(flatten)]
@@ -114,7 +114,7 @@ impl AdapterCommand {
 
     pub(crate) async fn run(self) -> Result<Report, Failure> {
         match self {
-            Self::Init(args) => args.run(),
+            Self::Init(args) => args.run().await,
             Self::Join { config, token_file } => join(&config.load()?, &token_file).await,
             Self::Check { config, show_access: true, .. } => access(&config.load()?),
             Self::Check { config, report, .. } => check(&config.load()?, report.as_deref()).await,

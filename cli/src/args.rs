@@ -164,6 +164,10 @@ mod tests {
             "weft verify - --keys a --keys b --statement s --hub-keys h -o json".to_owned(),
             "weft adapter join --config adapter.toml --token-file -".to_owned(),
             "weft adapter init drop/export.csv drop/more.csv --yes --hub https://hub.example:8443".to_owned(),
+            "weft adapter init postgres://reader@db.example:5432/licensing --password-file p --table v_licence"
+                .to_owned(),
+            "weft adapter init https://old.example/licences --allow 10.1.2.3 --ca-file ca.pem --secret-file s"
+                .to_owned(),
             "weft adapter check --config adapter.toml".to_owned(),
             "weft adapter check --config adapter.toml --report problems.csv".to_owned(),
             "weft adapter run --config adapter.toml --once -o json".to_owned(),

@@ -181,6 +181,9 @@ async fn my_first_adapter_goes_as_it_is_told() {
         let mended = text.replace("2025年2月30日", "2025年2月28日");
         fs::write(place.path().join("卫生许可证-20261121.csv"), mended).unwrap();
     }
+    fs::create_dir(place.path().join("books")).unwrap();
+    sources::workbook(&place.path().join("books/台账.xlsx"));
+    sources::sqlite(&place.path().join("office.db"), str::to_owned).await;
     let mut wrong = Vec::new();
     for (at, block) in document.consoles().into_iter().enumerate() {
         let mut said = String::new();

@@ -70,6 +70,10 @@ fn answer(request: Request, session: &mut Option<Session>, output: &mut impl io:
             let columns = session.as_ref().ok_or_else(connected)?.describe(schema.as_deref(), &table)?;
             send(output, &Answer::Described(columns))?;
         }
+        Request::Offer { schema } => {
+            let tables = session.as_ref().ok_or_else(connected)?.offer(schema.as_deref())?;
+            send(output, &Answer::Offered(tables))?;
+        }
         Request::Rows { text, binds, limit, timeout_s } => {
             let limit = limit.unwrap_or(u64::MAX);
             let mut each = |rows| send(output, &Answer::Rows(rows)).map_err(Failure::from);

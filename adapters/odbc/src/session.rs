@@ -10,11 +10,13 @@ use odbc_api::{
 
 use crate::{
     fetch::{self, utf16},
-    protocol::{Column, Text},
+    protocol::{Column, Offered, Text},
 };
 
 /// Characters of a name in the catalogue.
 const NAME: usize = 512;
+/// Where SQLColumns has what is said of a column.
+const REMARKS: u16 = 12;
 /// Columns of the catalogue fetched at a time.
 const COLUMNS: usize = 64;
 
@@ -111,16 +113,19 @@ impl Session {
         let mut columns: Vec<Column> = Vec::new();
         for pattern in BTreeSet::from([table.to_owned(), table.to_uppercase(), table.to_lowercase()]) {
             let mut statement = self.connection.preallocate()?;
-            let cursor = statement.columns_cursor(&catalogue, schema.unwrap_or("%"), &pattern, "%")?;
-            // TABLE_SCHEM, TABLE_NAME, COLUMN_NAME, DATA_TYPE
-            let places = (2..=5).map(|place| (place, TextColumn::<u16>::new(COLUMNS, NAME))).collect();
+            let mut cursor = statement.columns_cursor(&catalogue, schema.unwrap_or("%"), &pattern, "%")?;
+            // TABLE_SCHEM, TABLE_NAME, COLUMN_NAME, DATA_TYPE; REMARKS, which not every driver has
+            let remarks = u16::try_from(cursor.num_result_cols()?).is_ok_and(|count| count >= REMARKS);
+            let places = (2..=5).chain(remarks.then_some(REMARKS));
+            let places = places.map(|place| (place, TextColumn::<u16>::new(COLUMNS, NAME))).collect();
             let mut cursor = odbc_api::Cursor::bind_buffer(cursor, ColumnarBuffer::new(places))?;
             while let Some(batch) = cursor.fetch()? {
                 for row in 0..batch.num_rows() {
                     let cell = |place: usize| batch.column(place).get(row).map(utf16).transpose();
                     let (Some(name), Some(column), Some(data_type)) = (cell(1)?, cell(2)?, cell(3)?) else { continue };
                     let data_type = data_type.trim().parse().map_err(|_| Failure::told("a type is no number"))?;
-                    let found = Column { schema: cell(0)?, table: name, name: column, data_type };
+                    let remarks = if remarks { cell(4)? } else { None };
+                    let found = Column { schema: cell(0)?, table: name, name: column, data_type, remarks };
                     let same_schema = schema.is_none_or(|schema| found.schema.as_deref() == Some(schema));
                     let same = found.table.to_lowercase() == table.to_lowercase() && same_schema;
                     if same && !columns.contains(&found) {
@@ -130,6 +135,25 @@ impl Session {
             }
         }
         Ok(columns)
+    }
+
+    /// The tables and views of a schema, or of all.
+    pub(crate) fn offer(&self, schema: Option<&str>) -> Result<Vec<Offered>, Failure> {
+        let catalogue = self.connection.current_catalog().unwrap_or_default();
+        let mut statement = self.connection.preallocate()?;
+        let cursor = statement.tables_cursor(&catalogue, schema.unwrap_or("%"), "%", "TABLE,VIEW")?;
+        // TABLE_SCHEM, TABLE_NAME, and REMARKS
+        let places = [2, 3, 5].map(|place| (place, TextColumn::<u16>::new(COLUMNS, NAME))).into();
+        let mut cursor = odbc_api::Cursor::bind_buffer(cursor, ColumnarBuffer::new(places))?;
+        let mut tables = Vec::new();
+        while let Some(batch) = cursor.fetch()? {
+            for row in 0..batch.num_rows() {
+                let cell = |place: usize| batch.column(place).get(row).map(utf16).transpose();
+                let Some(name) = cell(1)? else { continue };
+                tables.push(Offered { schema: cell(0)?, name, remarks: cell(2)? });
+            }
+        }
+        Ok(tables)
     }
 
     /// Runs a statement; `each` takes its rows, so many at a time.

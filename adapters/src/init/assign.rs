@@ -23,8 +23,10 @@ pub struct Twins {
 pub enum Why {
     /// What stands in its cells.
     Content,
-    /// Its heading, or the database's comment; the cells agree.
+    /// Its heading; the cells agree.
     Heading,
+    /// What the database says of it; the cells agree.
+    Comment,
     /// Both.
     Both,
     /// It is a constant of the type, or was given.
@@ -57,6 +59,7 @@ struct Candidate {
     column: usize,
     confidence: f64,
     named: f64,
+    by: Why,
     fits: f64,
 }
 
@@ -69,16 +72,25 @@ pub(super) struct Looked<'a> {
 
 impl<'a> Looked<'a> {
     pub(super) fn at(table: &'a Table, catalogue: &'a Catalogue) -> Self {
-        let cells = |index: usize| table.rows.iter().map(move |row| row.get(index).map_or("", String::as_str));
-        let profiles = (0..table.columns.len()).map(|index| Profile::of(cells(index))).collect();
-        Self { table, profiles, catalogue }
+        let mut looked = Self { table, profiles: Vec::new(), catalogue };
+        looked.profiles = (0..table.columns.len()).map(|index| Profile::of(looked.cells(index))).collect();
+        looked
+    }
+
+    /// The cells of a column, as they stand.
+    pub(super) fn cells(&self, column: usize) -> impl Iterator<Item = &'a str> {
+        self.table.rows.iter().map(move |row| row.get(column).map_or("", String::as_str))
     }
 
     /// How well heading or comment of a column say one of these names.
     pub(super) fn named(&self, names: &[String], column: usize) -> f64 {
-        let column = &self.table.columns[column];
-        let comment = column.comment.as_deref().map_or(0.0, |comment| words::likeness(names, comment));
-        words::likeness(names, &column.heading).max(comment)
+        self.said(names, column).0
+    }
+
+    /// The same, and whether it is the comment that says it.
+    pub(super) fn said(&self, names: &[String], column: usize) -> (f64, Why) {
+        let (named, by_comment) = words::of_column(names, &self.table.columns[column]);
+        (named, if by_comment { Why::Comment } else { Why::Heading })
     }
 }
 
@@ -97,11 +109,11 @@ pub(super) fn assign(looked: &Looked<'_>, record_type: &RecordType, taken: &BTre
     for (field, (name, class)) in fields.iter().enumerate() {
         let names = words::names(looked.catalogue, definition, name);
         for (column, profile) in looked.profiles.iter().enumerate().filter(|(column, _)| !taken.contains(column)) {
-            let named = looked.named(&names, column);
+            let (named, by) = looked.said(&names, column);
             let fits = class.fits(profile, named >= 0.7, looked.catalogue) * prior(name, class, profile, definition);
             let confidence = confidence(class, profile, named, fits);
             if confidence > 0.0 {
-                candidates.push(Candidate { field, column, confidence, named, fits });
+                candidates.push(Candidate { field, column, confidence, named, by, fits });
             }
         }
     }
@@ -145,6 +157,11 @@ fn confidence(class: &Class, profile: &Profile, named: f64, fits: f64) -> f64 {
             if found.wrong_check > 0.4 {
                 return 0.2 + 0.2 * named;
             }
+            // A few digits may count anything: without a check character only a heading tells.
+            let few = |cell: &str| cell.len() <= 11 && cell.bytes().all(|byte| byte.is_ascii_digit());
+            if found.valid <= found.shaped && named < 0.5 && profile.share(&few) > 0.5 {
+                return 0.0;
+            }
             let strength = if found.valid > found.shaped { 0.97 } else { 0.8 };
             if fits < 0.5 { 0.4 * fits } else { (strength * fits + 0.15 * named).min(0.99) }
         }
@@ -187,7 +204,7 @@ impl Work<'_> {
                 continue;
             }
             let telling = !matches!(self.fields[candidate.field].1, Class::Text) && candidate.fits >= 0.9;
-            let why = if telling { Why::Both } else { Why::Heading };
+            let why = if telling && candidate.by == Why::Heading { Why::Both } else { candidate.by };
             let found = Match { column: candidate.column, confidence: candidate.confidence, why };
             self.take(candidate.field, found);
         }

@@ -97,6 +97,7 @@ impl Class {
                 let repeats = profile.filled < 8 || profile.variety() <= 0.3;
                 if repeats { profile.identifier(Rule::Uscc).valid } else { 0.0 }
             }
+            Self::Date if named => profile.dates().max(profile.serials()),
             Self::Date => profile.dates(),
             Self::Closed(values) => {
                 closed_share(profile, values).max(best_table(profile, values, tables).map_or(0.0, |best| best.1))

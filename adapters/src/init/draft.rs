@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use weft_record::{
-    catalogue::{FieldRule, RecordType, ValidityRule},
+    catalogue::{FieldRule, HolderRule, RecordType, ValidityRule},
     identifier::Scheme,
     rules::Kind as Rule,
 };
@@ -11,6 +11,7 @@ use weft_record::{
 use super::{
     assign::{Assigned, Looked, Match, Twins, Why, assign},
     class::Class,
+    holders::{self, Found, Numbers},
     propose::{Choice, Proposal, ROWS, Wish},
     status::{Life, life},
     value, words,
@@ -19,13 +20,13 @@ use crate::mapping::{Holders, Kind, Mapping, Value};
 
 /// A proposal in the making.
 pub(super) struct Draft<'a> {
-    looked: &'a Looked<'a>,
-    of: &'a RecordType,
-    wish: &'a Wish,
-    life: Life,
-    assigned: Assigned,
-    mapping: Mapping,
-    choices: Vec<Choice>,
+    pub(super) looked: &'a Looked<'a>,
+    pub(super) of: &'a RecordType,
+    pub(super) wish: &'a Wish,
+    pub(super) life: Life,
+    pub(super) assigned: Assigned,
+    pub(super) mapping: Mapping,
+    pub(super) choices: Vec<Choice>,
 }
 
 impl<'a> Draft<'a> {
@@ -90,6 +91,13 @@ impl<'a> Draft<'a> {
         self.validity();
         self.holders();
         self.life_columns();
+        // What a heading says of the validity is said, and no date pair without a heading.
+        let said = |column: &String| {
+            let validity = self.choices.iter().filter(|choice| choice.field.starts_with("record.valid_"));
+            validity.filter(|choice| choice.why != Why::Implied).any(|choice| choice.column.as_ref() == Some(column))
+        };
+        self.assigned.twins.iter_mut().for_each(|twins| twins.columns.retain(|column| !said(column)));
+        self.assigned.twins.retain(|twins| !twins.columns.is_empty());
         let rows = self.looked.table.rows.len().min(ROWS);
         let required = self.of.required_fields();
         let mut missing: Vec<String> =
@@ -101,6 +109,9 @@ impl<'a> Draft<'a> {
         if rule != ValidityRule::None && self.mapping.valid_from.is_none() {
             missing.push("record.valid_from".to_owned());
         }
+        let has = |role: &str| self.mapping.holders.iter().any(|holder| holder.role == role);
+        let without = self.of.definition.holders.iter().filter(|rule| rule.min > 0 && !has(&rule.role));
+        missing.extend(without.map(|rule| format!("holders.{}", rule.role)));
         let score = self.score(missing.len());
         let used: BTreeSet<&String> = self.choices.iter().filter_map(|choice| choice.column.as_ref()).collect();
         let headings = self.looked.table.columns.iter().map(|column| &column.heading);
@@ -112,6 +123,8 @@ impl<'a> Draft<'a> {
             title: definition.title.zh.clone(),
             department: definition.departments.first().cloned().unwrap_or_default(),
             confidence: 0.0,
+            score: 0.0,
+            natural_key: definition.natural_key.clone(),
             mapping: self.mapping,
             choices: self.choices,
             twins: self.assigned.twins,
@@ -179,15 +192,16 @@ impl<'a> Draft<'a> {
         }
         let named = |path: &str| {
             let names = words::names(self.looked.catalogue, &self.of.definition, path);
-            let dated = self.looked.profiles.iter().enumerate().filter(|(_, profile)| profile.dates() > 0.8);
+            let dated = self
+                .looked
+                .profiles
+                .iter()
+                .enumerate()
+                .filter(|(_, profile)| profile.dates().max(profile.serials()) > 0.8);
             let found = dated.map(|(column, _)| (column, self.looked.named(&names, column)));
             found.filter(|(_, named)| *named >= 0.7).max_by(|a, b| a.1.total_cmp(&b.1))
         };
-        let chosen = |path: &str| {
-            let heading = self.wish.fields.get(path)?.as_ref()?;
-            let column = self.looked.table.columns.iter().position(|column| column.heading == *heading)?;
-            Some(Match { column, confidence: 1.0, why: Why::Chosen })
-        };
+        let chosen = |path: &str| Some(Match { column: self.chosen(path)?, confidence: 1.0, why: Why::Chosen });
         let said = |path: &str| {
             let found = named(path)?;
             Some(Match { column: found.0, confidence: 0.95 * found.1, why: Why::Heading })
@@ -207,34 +221,64 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Holders: the numbers that a rule of the type says are theirs, or the one field with their kind of number.
+    /// Holders: the numbers that a rule of the type says are theirs, the one field with their kind of number, or the
+    /// column whose content is such numbers.
     fn holders(&mut self) {
         for rule in self.of.definition.holders.clone() {
-            let Some((field, scheme)) =
-                rule.schemes.iter().find_map(|&scheme| Some((self.numbered(&rule.role, scheme)?, scheme)))
-            else {
-                continue;
+            let by_field = rule.schemes.iter().find_map(|&scheme| Some((self.numbered(&rule.role, scheme)?, scheme)));
+            let whole = |field: &String| {
+                let column = self.assigned.fields.get(field).map(|found| found.column);
+                column.is_some_and(|column| Numbers::of(self.looked.cells(column)).filled >= 0.95)
             };
-            let Some(found) = self.assigned.fields.get(&field).copied() else { continue };
-            let value = Value { kind: Kind::Text, ..self.mapping.fields.get(&field).cloned().unwrap_or_default() };
-            let named = self.of.definition.fields.iter().find(|(_, field)| field.code.as_deref() == Some("CZZT"));
-            let single =
-                self.of.definition.holders.iter().filter(|other| other.min > 0).count() == 1 || rule.schemes.len() > 1;
-            let own = self.mapping.fields.get(&format!("{}Name", rule.role));
-            let shared = named.filter(|_| single).and_then(|(name, _)| self.mapping.fields.get(name));
-            let name = own.or(shared).cloned();
-            let holder = Holders {
-                role: rule.role.clone(),
-                scheme: Some(scheme.as_str().to_owned()),
-                scheme_from: None,
-                value,
-                name,
-                share: None,
-                separators: None,
+            // A field that has a number in some rows alone leaves the others without a holder.
+            let chosen = self.chosen(&format!("holders.{}", rule.role));
+            let by_content = match (&chosen, &by_field) {
+                (None, Some((field, _))) if whole(field) => Found::Nothing,
+                _ => holders::of(self.looked, self.of, &rule, chosen, &self.used()),
             };
-            self.mapping.holders.push(holder);
-            self.choose(&format!("holders.{}", rule.role), Match { why: Why::Implied, ..found }, Vec::new());
+            match (by_content, by_field) {
+                (Found::Holder(holder, found), _) => {
+                    self.mapping.holders.push(*holder);
+                    self.choose(&format!("holders.{}", rule.role), found, Vec::new());
+                }
+                (_, Some((field, scheme))) => self.holder(&rule, &field, scheme),
+                (Found::Open(twins), None) if rule.min > 0 => self.assigned.twins.push(twins),
+                _ => {}
+            }
         }
+    }
+
+    /// The column that somebody chose for something that is no field.
+    fn chosen(&self, path: &str) -> Option<usize> {
+        let heading = self.wish.fields.get(path)?.as_ref()?;
+        self.looked.table.columns.iter().position(|column| column.heading == *heading)
+    }
+
+    /// The columns that are fields or say what became of a record.
+    pub(super) fn used(&self) -> BTreeSet<usize> {
+        self.assigned.fields.values().map(|found| found.column).chain(self.life.columns()).collect()
+    }
+
+    /// The holder whose number is that of `field`.
+    fn holder(&mut self, rule: &HolderRule, field: &str, scheme: Scheme) {
+        let Some(found) = self.assigned.fields.get(field).copied() else { return };
+        let value = Value { kind: Kind::Text, ..self.mapping.fields.get(field).cloned().unwrap_or_default() };
+        let named = self.of.definition.fields.iter().find(|(_, field)| field.code.as_deref() == Some("CZZT"));
+        let single =
+            self.of.definition.holders.iter().filter(|other| other.min > 0).count() == 1 || rule.schemes.len() > 1;
+        let own = self.mapping.fields.get(&format!("{}Name", rule.role));
+        let shared = named.filter(|_| single).and_then(|(name, _)| self.mapping.fields.get(name));
+        let name = own.or(shared).cloned();
+        self.mapping.holders.push(Holders {
+            role: rule.role.clone(),
+            scheme: Some(scheme.as_str().to_owned()),
+            scheme_from: None,
+            value,
+            name,
+            share: None,
+            separators: None,
+        });
+        self.choose(&format!("holders.{}", rule.role), Match { why: Why::Implied, ..found }, Vec::new());
     }
 
     /// The mapped field that holds a holder's number of a scheme.
@@ -297,37 +341,5 @@ impl<'a> Draft<'a> {
         for (path, column, confidence, remarks) in chosen {
             self.choose(path, Match { column, confidence, why: Why::Content }, remarks);
         }
-    }
-
-    /// How likely the type is before its rows are tried: by natural key, what fits, and names.
-    fn score(&self, missing: usize) -> f64 {
-        let definition = &self.of.definition;
-        let key = |name: &String| self.assigned.fields.get(name).map_or(0.0, |found| found.confidence);
-        let keyed = definition.natural_key.iter().map(key).fold(1.0, f64::min);
-        if keyed == 0.0 && self.wish.record_type.is_none() {
-            return 0.0;
-        }
-        let required = self.of.required_fields().count().max(1) as f64;
-        let decided = 1.0 - missing as f64 / required;
-        let used: BTreeSet<usize> =
-            self.assigned.fields.values().map(|found| found.column).chain(self.life.columns()).collect();
-        let part = used.len() as f64 / self.looked.table.columns.len().max(1) as f64;
-        let told = format!("{} {}", self.looked.table.name, self.looked.table.titles.join(" "));
-        let named = told.contains(&definition.title.zh) || told.contains(&definition.name.replace('-', "_"));
-        let admitted = self.admitted();
-        (keyed + decided + part + if named { 1.0 } else { 0.0 }) * admitted
-    }
-
-    /// Which part of the sample has codes that the type's rules admit: a company's code is no association's.
-    fn admitted(&self) -> f64 {
-        let shares = self.of.definition.rules.iter().filter_map(|rule| match &rule.kind {
-            Rule::CodeIn { field, prefix_len, codes } => {
-                let column = self.assigned.fields.get(field)?.column;
-                let begins = |cell: &str| codes.iter().any(|code| cell.chars().take(*prefix_len).eq(code.chars()));
-                Some(self.looked.profiles[column].share(&begins))
-            }
-            _ => None,
-        });
-        shares.fold(1.0, f64::min)
     }
 }

@@ -117,6 +117,11 @@ impl Profile {
         self.shares.identifiers.values().any(|found| found.valid > 0.5)
     }
 
+    /// The same, or the cells have the grammar of one that has no check characters.
+    pub(super) fn is_numbered(&self) -> bool {
+        self.shares.identifiers.values().any(|found| found.valid + found.shaped > 0.5)
+    }
+
     /// Which part of the cells is different from the others.
     pub(super) fn variety(&self) -> f64 {
         if self.filled == 0 { 0.0 } else { self.cells.len() as f64 / self.filled.min(DISTINCT) as f64 }
@@ -130,6 +135,11 @@ impl Profile {
     /// Dates, and words for an open end beside some of them.
     pub(super) fn dates(&self) -> f64 {
         if self.shares.dates > 0.0 { self.shares.dates + self.shares.open } else { 0.0 }
+    }
+
+    /// Days as a spreadsheet counts them from 1900, where it was not told to show them as dates: 1954 to 2119.
+    pub(super) fn serials(&self) -> f64 {
+        self.share(&|cell| cell.parse::<f64>().is_ok_and(|day| (20_000.0..80_000.0).contains(&day)))
     }
 
     pub(super) fn decimals(&self) -> f64 {
@@ -195,7 +205,7 @@ const SURNAMES: &str = "赵钱孙李周吴郑王冯陈褚卫蒋沈韩杨朱秦�
     田胡凌霍虞万柯卢莫房丁邓洪包左石崔龚程邢裴陆荣翁段侯宁仇甘武符刘景詹龙叶黎薄印白蒲邰鄂赖卓屠池乔闻党翟谭劳申冉桑桂牛边燕尚温庄晏\
     柴瞿阎慕连习艾容向古易廖庾耿匡寇广东殷欧利蔚越师巩聂曾关查游竺盖司上官诸闫肖付代岳亓解逯孟宫巴焦车吉桥沙楚冷辛";
 
-fn is_person(cell: &str) -> bool {
+pub(super) fn is_person(cell: &str) -> bool {
     let characters: Vec<char> = cell.chars().collect();
     let han = characters.iter().all(|c| ('\u{4e00}'..='\u{9fff}').contains(c) || *c == '·');
     han && (2..=4).contains(&characters.len()) && SURNAMES.contains(characters[0])
@@ -236,7 +246,7 @@ const ORGANISATION: [&str; 32] = [
     "车队",
 ];
 
-fn is_organisation(cell: &str) -> bool {
+pub(super) fn is_organisation(cell: &str) -> bool {
     cell.chars().count() >= 4 && ORGANISATION.iter().any(|end| cell.ends_with(end))
 }
 

@@ -61,6 +61,10 @@ pub struct Proposal {
     pub department: String,
     /// How sure the record type is, from 0 to 1.
     pub confidence: f64,
+    /// What speaks for it, to be compared with that of another type or table alone.
+    pub score: f64,
+    /// The fields that make a record what it is.
+    pub natural_key: Vec<String>,
     /// The mapping as far as it is decided.
     pub mapping: Mapping,
     /// What speaks for each part.
@@ -105,6 +109,7 @@ pub fn propose(table: &Table, catalogue: &Catalogue, wish: &Wish) -> Vec<Proposa
         .filter(|(score, _)| *score > 0.0 || wish.record_type.is_some())
         .map(|(score, mut proposal)| {
             let ahead = if score > 0.0 { ((score - next) / score).clamp(0.0, 1.0) } else { 0.0 };
+            proposal.score = score;
             proposal.confidence = if wish.record_type.is_some() { 1.0 } else { 0.5 + 0.5 * (ahead * 3.0).min(1.0) };
             proposal
         })

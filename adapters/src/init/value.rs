@@ -6,7 +6,7 @@ use super::{
     class::{Class, best_table, closed_value},
     profile::Profile,
 };
-use crate::mapping::{Kind, Money, Value};
+use crate::mapping::{Kind, Money, Serial, Value};
 use weft_record::catalogue::Catalogue;
 
 /// How the column is to be read, and what is to be said of it.
@@ -35,6 +35,13 @@ pub(super) fn read(class: &Class, title: &str, heading: &str, profile: &Profile,
 
 fn date(read: &mut Read, profile: &Profile) {
     read.value.kind = Kind::Date;
+    if profile.serials() > profile.dates() {
+        read.value.serial = Some(Serial::From1900);
+        read.remarks.push((
+            "数字按自 1900 年起的天数读取，请核对".to_owned(),
+            "numbers are read as days counted from 1900: compare some".to_owned(),
+        ));
+    }
     let far: Vec<String> = profile.cells.keys().filter(|cell| cell.starts_with("9999")).cloned().collect();
     if !far.is_empty() {
         read.value.open_end = vec!["9999-12-31".to_owned()];
@@ -62,13 +69,19 @@ fn closed(read: &mut Read, values: &[String], profile: &Profile, catalogue: &Cat
         None => profile.cells.keys().filter(|cell| !dictionary.contains_key(*cell)).collect(),
     };
     if !missing.is_empty() {
-        let list = missing.iter().take(8).map(|cell| cell.as_str()).collect::<Vec<_>>().join("、");
+        let list = missing.iter().take(8).map(|cell| shown(cell)).collect::<Vec<_>>().join("、");
         read.remarks.push((format!("对照表尚缺：{list}"), format!("the dictionary lacks: {list}")));
     }
     match table {
         Some((name, _)) => read.value.code_table = Some(name),
         None => read.value.dictionary = dictionary,
     }
+}
+
+/// A word as people may be shown it: what is long, or holds a number of somebody, is no word.
+fn shown(cell: &str) -> &str {
+    let digits = cell.chars().filter(char::is_ascii_digit).count();
+    if cell.chars().count() > 16 || digits >= 6 { "****" } else { cell }
 }
 
 fn decimal(read: &mut Read, title: &str, heading: &str, profile: &Profile) {

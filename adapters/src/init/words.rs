@@ -3,6 +3,7 @@
 
 use weft_record::catalogue::{Catalogue, Definition};
 
+use super::sample::Column;
 use crate::text;
 
 /// Words for what every record type has, beside the names in the schemas.
@@ -74,6 +75,24 @@ pub(super) fn names(catalogue: &Catalogue, definition: &Definition, path: &str) 
 pub(super) fn likeness(names: &[String], heading: &str) -> f64 {
     names.iter().map(|name| one(name, heading)).fold(0.0, f64::max)
 }
+
+/// How well a column's heading or comment say one of `names`, and whether it is the comment. Of both the comment is
+/// asked first: it was written for people.
+pub(super) fn of_column(names: &[String], column: &Column) -> (f64, bool) {
+    let comment = column.comment.as_deref().map_or(0.0, |comment| {
+        // What stands behind a comma or colon explains.
+        let first = comment.split(['，', ',', '；', ';', '。', '：', ':', '\n', ' ']).next().unwrap_or_default();
+        likeness(names, comment).max(0.98 * likeness(names, first))
+    });
+    // Of a path the last step names the value, unless it is one that everything has.
+    let heading = &column.heading;
+    let last = heading.rsplit_once('/').map(|(_, last)| last).filter(|last| !EVERYWHERE.contains(&form(last).as_str()));
+    let heading = likeness(names, heading).max(last.map_or(0.0, |last| 0.95 * likeness(names, last)));
+    if comment > 0.0 && comment >= heading { (comment, true) } else { (heading, false) }
+}
+
+/// Names of members that say nothing without what they are within.
+const EVERYWHERE: [&str; 10] = ["id", "no", "code", "name", "type", "kind", "value", "number", "date", "time"];
 
 fn one(name: &str, heading: &str) -> f64 {
     let (name, heading) = (form(name), form(heading));

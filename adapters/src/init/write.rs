@@ -49,7 +49,7 @@ pub fn write(settings: &Settings, sources: &[SourceText]) -> String {
     out
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
@@ -140,9 +140,15 @@ fn holders(out: &mut String, proposal: &Proposal, holder: &Holders) {
     if let Some(scheme) = &holder.scheme {
         let _ = writeln!(out, "scheme = {}", quoted(scheme));
     }
+    if let Some(from) = &holder.scheme_from {
+        let _ = writeln!(out, "scheme_from = {}", inline(from, true));
+    }
     let _ = writeln!(out, "value = {}", inline(&holder.value, true));
     if let Some(name) = &holder.name {
         let _ = writeln!(out, "name = {}", inline(name, true));
+    }
+    if let Some(separators) = &holder.separators {
+        let _ = writeln!(out, "separators = {}", quoted(separators));
     }
 }
 
@@ -168,9 +174,13 @@ fn left_out(out: &mut String, proposal: &Proposal) {
     }
     let told = |field: &&String| !proposal.twins.iter().any(|twins| twins.fields.contains(field));
     for field in proposal.missing.iter().filter(told) {
-        let line = match field.strip_prefix("record.") {
-            Some(key) => format!("[source.mapping] {key} = {{ column = \"…\", kind = \"date\" }}"),
-            None => format!("{field} = {{ constant = \"…\" }}"),
+        let line = match (field.strip_prefix("record."), field.strip_prefix("holders.")) {
+            (Some(key), _) => format!("[source.mapping] {key} = {{ column = \"…\", kind = \"date\" }}"),
+            (_, Some(role)) => format!(
+                "[[source.mapping.holders]] role = {}, scheme = \"…\", value = {{ column = \"…\" }}, name = {{ column = \"…\" }}",
+                quoted(role)
+            ),
+            _ => format!("{field} = {{ constant = \"…\" }}"),
         };
         let _ = writeln!(out, "# 必填，样例中未找到，请补上 · required, and nothing was found for it:\n# {line}");
     }
@@ -181,11 +191,11 @@ fn left_out(out: &mut String, proposal: &Proposal) {
 }
 
 /// A heading in a comment stays on its line.
-fn comment(text: &str) -> String {
+pub(super) fn comment(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-fn percent(share: f64) -> String {
+pub(super) fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
 }
 
@@ -195,6 +205,7 @@ fn why(proposal: &Proposal, path: &str) -> String {
     let word = match choice.why {
         Why::Content => "内容 content",
         Why::Heading => "列名 heading",
+        Why::Comment => "数据库注释 comment",
         Why::Both => "内容与列名 content and heading",
         Why::Constant => "常量 constant",
         Why::Implied => "推定 implied",
@@ -249,6 +260,6 @@ fn members(value: &Value) -> Vec<String> {
 }
 
 /// A word of one of the declaration's enums, as serde writes it: a JSON string is a TOML string too.
-fn word<T: serde::Serialize>(value: &T) -> Option<String> {
+pub(super) fn word<T: serde::Serialize>(value: &T) -> Option<String> {
     serde_json::to_string(value).ok()
 }

@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 
 use super::table::{
     Database, Read, Reading, Session,
+    offer::{OFFERED, Offer, Told, is_named},
     staging::Cells,
     statement::{Column, Dialect, Statement, Table},
 };
@@ -108,6 +109,51 @@ impl Odbc {
         }
     }
 
+    /// An answer of the catalogue.
+    async fn catalogue(&mut self, request: Request) -> io::Result<Answer> {
+        self.helper.ask(&request).await?;
+        let patience = Duration::from_secs(self.timeout_s);
+        let late = |_| io::Error::new(io::ErrorKind::TimedOut, "the database's catalogue did not answer in time");
+        tokio::time::timeout(patience, self.helper.answer()).await.map_err(late)?
+    }
+
+    /// Adds its columns to what is offered.
+    async fn describe(&mut self, offer: &mut Offer) -> io::Result<()> {
+        let (schema, table) = (offer.table.schema.clone(), offer.table.name.clone());
+        let request = Request::Describe { schema, table: table.clone() };
+        let Answer::Described(columns) = self.catalogue(request).await? else { return Err(another()) };
+        for column in columns.into_iter().filter(|column| column.table == table && !is_binary(column.data_type)) {
+            let of_type = self.product.compared_as(compared_as(column.data_type)).to_owned();
+            offer.add(Column { name: column.name, of_type }, Told { comment: column.remarks, ..Told::default() });
+        }
+        if offer.told.iter().any(|told| told.comment.is_some()) { Ok(()) } else { self.comment(offer).await }
+    }
+
+    /// What the database says of the columns, where the driver leaves it out.
+    async fn comment(&mut self, offer: &mut Offer) -> io::Result<()> {
+        let Some((text, schema)) = self.product.comments().zip(offer.table.schema.clone()) else { return Ok(()) };
+        let binds = vec![schema, offer.table.name.clone()];
+        for cells in self.gather(Statement { text: text.to_owned(), binds, limit: None }).await? {
+            let [Some(name), Some(comment)] = &cells[..] else { continue };
+            offer.comment(name, comment);
+        }
+        Ok(())
+    }
+
+    /// The few rows of a statement.
+    async fn gather(&mut self, statement: Statement) -> io::Result<Vec<Cells>> {
+        let (sender, mut receiver) = mpsc::channel::<Vec<Cells>>(4);
+        let gathered = async {
+            let mut all = Vec::new();
+            while let Some(rows) = receiver.recv().await {
+                all.extend(rows);
+            }
+            all
+        };
+        let (sent, rows) = tokio::join!(self.send(statement, sender), gathered);
+        sent.map(|()| rows)
+    }
+
     async fn send(&mut self, statement: Statement, sender: mpsc::Sender<Vec<Cells>>) -> io::Result<()> {
         let Statement { text, binds, limit } = statement;
         self.helper.ask(&Request::Rows { text, binds, limit, timeout_s: self.timeout_s }).await?;
@@ -134,6 +180,11 @@ fn compared_as(data_type: i16) -> &'static str {
     }
 }
 
+/// SQL_BINARY, SQL_VARBINARY, SQL_LONGVARBINARY.
+fn is_binary(data_type: i16) -> bool {
+    (-4..=-2).contains(&data_type)
+}
+
 #[async_trait]
 impl Session for Odbc {
     fn dialect(&self) -> Dialect {
@@ -142,11 +193,7 @@ impl Session for Odbc {
 
     async fn tables(&mut self, schema: Option<&str>, table: &str) -> io::Result<Vec<Table>> {
         let request = Request::Describe { schema: schema.map(str::to_owned), table: table.to_owned() };
-        self.helper.ask(&request).await?;
-        let patience = Duration::from_secs(self.timeout_s);
-        let late = |_| io::Error::new(io::ErrorKind::TimedOut, "the database's catalogue did not answer in time");
-        let answer = tokio::time::timeout(patience, self.helper.answer()).await.map_err(late)??;
-        let Answer::Described(columns) = answer else { return Err(another()) };
+        let Answer::Described(columns) = self.catalogue(request).await? else { return Err(another()) };
         let mut tables: Vec<Table> = Vec::new();
         for column in columns {
             let of_type = self.product.compared_as(compared_as(column.data_type)).to_owned();
@@ -158,6 +205,27 @@ impl Session for Odbc {
             }
         }
         Ok(tables)
+    }
+
+    async fn offers(&mut self, schema: Option<&str>, named: &[String]) -> io::Result<Vec<Offer>> {
+        let Answer::Offered(tables) = self.catalogue(Request::Offer { schema: schema.map(str::to_owned) }).await?
+        else {
+            return Err(another());
+        };
+        let own = |table: &protocol::Offered| self.product.is_system(table.schema.as_deref().unwrap_or_default());
+        let tables: Vec<_> = tables.into_iter().filter(|table| !own(table) && is_named(&table.name, named)).collect();
+        // More than are looked at are told, but not one by one.
+        let few = tables.len() <= OFFERED;
+        let mut offers = Vec::new();
+        for table in tables {
+            let schema = table.schema.filter(|schema| !schema.is_empty());
+            let mut offer = Offer::new(schema, table.name, table.remarks);
+            if few {
+                self.describe(&mut offer).await?;
+            }
+            offers.push(offer);
+        }
+        Ok(offers)
     }
 
     async fn begin(&mut self) -> io::Result<()> {
@@ -175,16 +243,8 @@ impl Session for Odbc {
     async fn rights(&mut self, table: &Table) -> io::Result<Option<Vec<String>>> {
         let dialect = self.dialect();
         let Some(text) = self.product.rights(&dialect, table)? else { return Ok(None) };
-        let (sender, mut receiver) = mpsc::channel::<Vec<Cells>>(4);
         let statement = Statement { text, binds: Vec::new(), limit: Some(6) };
-        let gathered = async {
-            let mut rights = Vec::new();
-            while let Some(rows) = receiver.recv().await {
-                rights.extend(rows.into_iter().filter_map(|cells| cells.into_iter().next().flatten()));
-            }
-            rights
-        };
-        let (sent, rights) = tokio::join!(self.send(statement, sender), gathered);
-        sent.map(|()| Some(rights))
+        let rows = self.gather(statement).await?;
+        Ok(Some(rows.into_iter().filter_map(|cells| cells.into_iter().next().flatten()).collect()))
     }
 }

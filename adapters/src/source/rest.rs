@@ -33,6 +33,13 @@ use pull::{Memory, Pull};
 const LONGEST_REST: Duration = Duration::from_secs(900);
 const FIRST_REST: Duration = Duration::from_secs(1);
 
+/// The first answer of the system that `config` describes, as a pull would ask for it.
+pub(crate) async fn first(config: &RestConfig) -> io::Result<Vec<u8>> {
+    let failed = |failure: Failure| io::Error::other(failure.to_string());
+    let url = config.parsed_url().map_err(io::Error::other)?;
+    Fetcher::new(config).map_err(failed)?.get(url).await.map_err(failed)
+}
+
 /// A system that is asked for its records.
 #[derive(Debug)]
 pub struct RestSource {

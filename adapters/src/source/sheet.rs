@@ -9,6 +9,7 @@
 //! - `compound`, `hidden`: what is hidden in an XLS
 //! - `xlsx`, `xls`: the cells, by calamine
 //! - `cell`, `table`: cells become text and rows
+//! - `sample`: the first rows of every sheet, whatever stands in them
 
 mod archive;
 mod cell;
@@ -17,6 +18,7 @@ mod compound;
 mod facts;
 mod frame;
 mod hidden;
+mod sample;
 mod table;
 mod xls;
 mod xlsx;
@@ -25,7 +27,7 @@ use std::{
     fs::File,
     io::{self, BufReader, Read},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
 };
 
 use serde::{Deserialize, Serialize};
@@ -35,6 +37,7 @@ use crate::problem::{Reason, Refused};
 use frame::Frame;
 
 pub use child::sheet_child;
+pub(crate) use sample::sample;
 
 /// The first argument that makes a program the child: [`sheet_child`] is then all that it does.
 pub const SHEET_CHILD: &str = "__sheet";
@@ -44,7 +47,7 @@ const PANICKED: i32 = 101;
 
 /// What a file should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Xlsx,
     Xls,
 }
@@ -62,6 +65,8 @@ pub(super) struct Request {
     pub(super) max_strings: u64,
     pub(super) memory_bytes: u64,
     pub(super) cpu_seconds: u64,
+    /// Not the rows below a heading, but so many first rows of every sheet.
+    pub(super) sample: Option<usize>,
 }
 
 /// The child, ended when this is dropped.
@@ -77,12 +82,22 @@ impl Drop for Reading {
 
 /// Reads the rows of a workbook into `hand`.
 pub(super) fn read(program: &Path, file: File, request: &Request, hand: &mut Hand<'_>) -> Result<(), ReadError> {
+    ask(program, file, request, |output| forward(output, hand))
+}
+
+/// Has a child answer `request`; `take` reads what it says, and tells whether that came to its end.
+fn ask(
+    program: &Path,
+    file: File,
+    request: &Request,
+    take: impl FnOnce(&mut BufReader<ChildStdout>) -> Result<bool, ReadError>,
+) -> Result<(), ReadError> {
     let mut command = Command::new(program);
     command.arg(SHEET_CHILD).arg(serde_json::to_string(request).map_err(io::Error::from)?);
     command.env_clear().stdin(Stdio::from(file)).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = Reading(command.spawn()?);
     let output = child.0.stdout.take().ok_or_else(|| io::Error::from(io::ErrorKind::BrokenPipe))?;
-    if forward(&mut BufReader::with_capacity(1 << 16, output), hand)? {
+    if take(&mut BufReader::with_capacity(1 << 16, output))? {
         return Ok(());
     }
     match child.0.wait()?.code() {
@@ -102,6 +117,8 @@ fn forward(input: &mut impl Read, hand: &mut Hand<'_>) -> Result<bool, ReadError
             Ok(Some(Frame::Bad(problem))) => Item::Bad(problem),
             Ok(Some(Frame::Note(problem))) => Item::Note(problem),
             Ok(Some(Frame::Refused(refused))) => return Err(refused.into()),
+            // What only a sample has.
+            Ok(Some(Frame::Sheet(_))) => continue,
             Ok(Some(Frame::End)) => return Ok(true),
             Ok(None) => return Ok(false),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),

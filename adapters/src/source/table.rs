@@ -10,16 +10,18 @@
 //! | [`place`] | how far a table was read |
 //! | [`poll`], [`answer`] | one look at it |
 //! | [`staging`] | what a look read, until it is in the spool |
+//! | [`offer`] | what there is to read, for a proposal |
 
 mod access;
 mod answer;
 mod mark;
 mod names;
+pub(crate) mod offer;
 mod place;
 mod poll;
 mod reading;
 pub(super) mod staging;
-pub(super) mod statement;
+pub(crate) mod statement;
 
 use std::{fmt::Debug, future::Future, io, path::Path, path::PathBuf, pin::Pin};
 
@@ -36,6 +38,7 @@ use crate::{
 };
 pub use mark::MarkKind;
 use names::select;
+use offer::Offer;
 use place::{Lock, Place, Seen};
 use poll::{Found, Page, Poll};
 pub(crate) use reading::Reading;
@@ -68,6 +71,9 @@ pub(crate) trait Session: Send + Debug {
     fn dialect(&self) -> Dialect;
     /// All tables and views whose name is `table` but for upper and lower case, as the catalogue has them.
     async fn tables(&mut self, schema: Option<&str>, table: &str) -> io::Result<Vec<Table>>;
+    /// The tables and views that the account can read, of one schema or of all, those that are `named` or all, in the
+    /// catalogue's order; columns that hold no text, numbers or times are left out.
+    async fn offers(&mut self, schema: Option<&str>, named: &[String]) -> io::Result<Vec<Offer>>;
     /// Begins a transaction that can only read.
     async fn begin(&mut self) -> io::Result<()>;
     /// Ends it.

@@ -1,28 +1,38 @@
-//! `weft adapter init`: a configuration from samples.
+//! `weft adapter init`: a configuration from samples and sources.
+
+mod questions;
+mod told;
 
 use std::{
-    io::{BufRead, IsTerminal, Write},
+    io::{IsTerminal, Write},
     path::{Path, PathBuf},
 };
 
-use serde_json::{Value, json};
 use weft_adapter::{
+    Surroundings,
     clock::{Clock, SystemClock},
-    init::{Proposal, Settings, SourceText, Table, Twins, Wish, propose, read, write},
+    init::{
+        Address, Error, FilePlace, Options, Place, Proposal, Sample, Settings, SourceText, Wish, is_sqlite, propose,
+        read, write,
+    },
 };
 use weft_record::catalogue::Catalogue;
 
 use crate::{
     failure::{Failure, chain},
-    report::{Code, Report, listing},
+    report::Report,
 };
+use questions::Questions;
+use told::told;
 
 /// What `init` is told.
 #[derive(Debug, clap::Args)]
 pub(crate) struct InitArgs {
-    /// Samples: exports as the department's system writes them, each in the folder that is to be watched
+    /// Exports as the department's system writes them, each in the folder that is to be watched (CSV, XLSX, XLS, JSON); a
+    /// file of SQLite; or an address: `postgres://USER@HOST:PORT/DATABASE`, `mysql://…`, `odbc:DRIVER;server=…;user=…`,
+    /// `https://…`
     #[arg(required = true, value_name = "SAMPLE")]
-    samples: Vec<PathBuf>,
+    samples: Vec<String>,
     /// The configuration to write; an existing one is never overwritten
     #[arg(long, value_name = "FILE", default_value = "adapter.toml")]
     to: PathBuf,
@@ -47,19 +57,89 @@ pub(crate) struct InitArgs {
     /// The issuing authority's unified social credit code, where no column has it
     #[arg(long, value_name = "CODE")]
     authority_code: Option<String>,
+    #[command(flatten)]
+    way: Way,
     /// Take what is proposed, ask nothing
     #[arg(long)]
     yes: bool,
 }
 
-/// Columns offered where somebody is asked.
-struct Questions<R, W> {
-    input: R,
-    output: W,
+/// The way into a database or interface.
+#[derive(Debug, clap::Args)]
+struct Way {
+    /// The table or view of a database, each a source; without it the one that looks most like records
+    #[arg(long, value_name = "NAME")]
+    table: Vec<String>,
+    /// The schema of its tables and views; all that the account sees without it
+    #[arg(long, value_name = "NAME")]
+    schema: Option<String>,
+    /// A file with the database account's password, readable by its owner alone
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// How the connection to a database is protected: `verify`, `encrypt`, `off`
+    #[arg(long, value_name = "HOW", value_parser = ["verify", "encrypt", "off"])]
+    tls: Option<String>,
+    /// Certificates (PEM) of the authority that vouches for the server
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// How text comes from an ODBC driver: `wide`, `utf8`, `gbk`
+    #[arg(long, value_name = "HOW", value_parser = ["wide", "utf8", "gbk"])]
+    encoding: Option<String>,
+    /// The helper for ODBC; `weft-odbc` beside `weft` without it
+    #[arg(long, value_name = "FILE")]
+    helper: Option<PathBuf>,
+    /// Addresses and networks at which an interface may be asked
+    #[arg(long, value_name = "NETWORK")]
+    allow: Vec<String>,
+    /// A file with the interface's secret, readable by its owner alone
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+    /// The header that carries the secret; `Authorization: Bearer …` without it
+    #[arg(long, value_name = "NAME")]
+    secret_header: Option<String>,
+}
+
+impl Way {
+    fn options(&self) -> Options {
+        Options {
+            schema: self.schema.clone(),
+            tables: self.table.clone(),
+            password_file: self.password_file.clone(),
+            tls: self.tls.clone(),
+            ca_file: self.ca_file.clone(),
+            encoding: self.encoding.clone(),
+            helper: self.helper.clone(),
+            allow: self.allow.clone(),
+            secret_file: self.secret_file.clone(),
+            secret_header: self.secret_header.clone(),
+        }
+    }
+}
+
+/// A source as it is written, and what else there was to take.
+struct Taken {
+    name: String,
+    kind: String,
+    proposal: Proposal,
+    part: Option<String>,
+    /// Other sheets or tables, and what they look like.
+    others: Vec<(String, String)>,
+}
+
+/// A sample, and what it may be.
+struct Likely {
+    sample: Sample,
+    proposals: Vec<Proposal>,
+}
+
+impl Likely {
+    fn part(&self) -> String {
+        self.sample.place.part().unwrap_or(&self.sample.table.name).to_owned()
+    }
 }
 
 impl InitArgs {
-    pub(super) fn run(self) -> Result<Report, Failure> {
+    pub(super) async fn run(self) -> Result<Report, Failure> {
         if self.to.exists() {
             let failure =
                 Failure::usage("配置文件已存在，未覆盖", "the configuration exists already and is not overwritten");
@@ -73,17 +153,15 @@ impl InitArgs {
         }
         let catalogue = Catalogue::builtin()
             .map_err(|error| Failure::usage("目录无法使用", "the catalogue cannot be used").caused_by(&error))?;
-        let mut sources: Vec<SourceText> = Vec::new();
+        let mut sources: Vec<Taken> = Vec::new();
         for sample in &self.samples {
-            let table = read(sample).map_err(|error| unreadable(sample, &error))?;
-            let proposal = self.decide(&table, &catalogue)?;
-            let twice = sources.iter().filter(|source| source.proposal.record_type == proposal.record_type).count();
-            let name = if twice == 0 {
-                proposal.record_type.clone()
-            } else {
-                format!("{}-{}", proposal.record_type, twice + 1)
-            };
-            sources.push(SourceText { name, kind: self.kind(sample)?, proposal });
+            let found = self.look(sample).await?;
+            for mut taken in self.decide(sample, found, &catalogue)? {
+                let of_type = &taken.proposal.record_type;
+                let twice = sources.iter().filter(|source| source.proposal.record_type == *of_type).count();
+                taken.name = if twice == 0 { of_type.clone() } else { format!("{of_type}-{}", twice + 1) };
+                sources.push(taken);
+            }
         }
         let department =
             self.department.clone().or_else(|| sources.first().map(|source| source.proposal.department.clone()));
@@ -93,52 +171,112 @@ impl InitArgs {
             state_dir: self.state_dir.clone(),
             hub: self.hub.clone(),
         };
-        save(&self.to, &write(&settings, &sources))?;
+        let texts = sources.iter().map(|taken| SourceText {
+            name: taken.name.clone(),
+            kind: taken.kind.clone(),
+            proposal: taken.proposal.clone(),
+        });
+        save(&self.to, &write(&settings, &texts.collect::<Vec<_>>()))?;
         Ok(told(&self.to, &settings, &sources))
     }
 
-    fn decide(&self, table: &Table, catalogue: &Catalogue) -> Result<Proposal, Failure> {
-        let mut wish = Wish {
+    /// What is pointed at: the tables of a file, a database or an interface.
+    async fn look(&self, sample: &str) -> Result<Vec<Sample>, Failure> {
+        let options = self.way.options();
+        let failed = |error: Error| unreadable(sample, &error);
+        let path = Path::new(sample);
+        let address = match Address::parse(sample, &options).map_err(failed)? {
+            None if is_sqlite(path).map_err(|error| failed(error.into()))? => {
+                Some(Address::sqlite(path, &options).map_err(failed)?)
+            }
+            address => address,
+        };
+        let mut samples = match address {
+            Some(address) => address.samples(&options).await.map_err(failed)?,
+            None => read(path, &Surroundings::system().helper).map_err(failed)?,
+        };
+        for sample in &mut samples {
+            match &mut sample.place {
+                Place::File(file) => self.folder(path, file)?,
+                place => place.relocate(|path| self.seen(path).unwrap_or_else(|_| path.to_owned())),
+            }
+        }
+        Ok(samples)
+    }
+
+    /// Which of the tables are taken, and as what.
+    fn decide(&self, name: &str, samples: Vec<Sample>, catalogue: &Catalogue) -> Result<Vec<Taken>, Failure> {
+        let wish = Wish {
             record_type: self.record_type.clone(),
             authority: self.authority.clone(),
             authority_code: self.authority_code.clone(),
             now_second: SystemClock.now().as_second(),
             ..Wish::default()
         };
-        let best = |wish: &Wish| {
-            propose(table, catalogue, wish).into_iter().next().ok_or_else(|| {
-                Failure::problems(
-                    "样例不像任何一种证照；可用 --record-type 指定",
-                    "the sample looks like no record type; name one with --record-type",
-                )
-                .because(&table.name)
-            })
+        let likely = |sample: Sample| {
+            let proposals = propose(&sample.table, catalogue, &wish);
+            (!proposals.is_empty()).then_some(Likely { sample, proposals })
         };
-        let proposal = best(&wish)?;
-        if self.yes {
-            return Ok(proposal);
+        let mut all: Vec<Likely> = samples.into_iter().filter_map(likely).collect();
+        all.sort_by(|a, b| b.proposals[0].score.total_cmp(&a.proposals[0].score));
+        if all.is_empty() {
+            let failure = Failure::problems(
+                "样例不像任何一种证照；可用 --record-type 指定",
+                "the sample looks like no record type; name one with --record-type",
+            );
+            return Err(failure.because(name));
         }
-        let mut questions = Questions { input: std::io::stdin().lock(), output: std::io::stderr() };
-        questions
-            .ask_all(table, &proposal, &mut wish)
-            .map_err(|error| Failure::usage("无法提问", "nobody can be asked").caused_by(&error))?;
-        best(&wish)
+        let unanswered = |error: std::io::Error| {
+            let (zh, en) = ("提问没有得到回答，未写入任何文件", "a question was not answered, and nothing was written");
+            Failure::usage(zh, en).caused_by(&error)
+        };
+        let mut questions = Questions::new(std::io::stdin().lock(), std::io::stderr());
+        let taken = match all.len() {
+            _ if !self.way.table.is_empty() => all.len(),
+            1 => 1,
+            _ if self.yes => 1,
+            _ => {
+                let at = questions.table(&all).map_err(unanswered)?;
+                all.swap(0, at);
+                1
+            }
+        };
+        let others = all.split_off(taken);
+        let others: Vec<_> = others.iter().map(|other| (other.part(), other.proposals[0].title.clone())).collect();
+        let mut sources = Vec::new();
+        for Likely { sample, mut proposals } in all {
+            let proposal = if self.yes {
+                proposals.swap_remove(0)
+            } else {
+                questions.settle(&sample.table, proposals, &wish, catalogue).map_err(unanswered)?
+            };
+            let kind = sample.place.lines(&sample.table, &proposal);
+            let part = sample.place.part().map(str::to_owned);
+            sources.push(Taken { name: String::new(), kind, proposal, part, others: others.clone() });
+        }
+        Ok(sources)
     }
 
-    /// Where the source is: the sample's own folder, and files of names like its.
-    fn kind(&self, sample: &Path) -> Result<String, Failure> {
-        let whole = std::path::absolute(sample).map_err(|error| unreadable(sample, &error))?;
-        let base = std::path::absolute(&self.to).map_err(|error| unreadable(&self.to, &error))?;
-        let folder = whole.parent().unwrap_or(Path::new("."));
-        let beside = base.parent().and_then(|base| folder.strip_prefix(base).ok());
-        let folder = match beside {
-            Some(inside) if inside.as_os_str().is_empty() => ".".to_owned(),
-            Some(inside) => inside.to_string_lossy().into_owned(),
-            None => folder.to_string_lossy().into_owned(),
-        };
-        let name = whole.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let text = |text: String| toml::Value::String(text).to_string();
-        Ok(format!("[source.file]\nfolder = {}\npattern = {}", text(folder), text(pattern(&name))))
+    /// The sample's own folder, and files of names like its.
+    fn folder(&self, sample: &Path, file: &mut FilePlace) -> Result<(), Failure> {
+        let whole =
+            std::path::absolute(sample).map_err(|error| unreadable(&sample.to_string_lossy(), &error.into()))?;
+        let folder = self.seen(whole.parent().unwrap_or(Path::new(".")))?;
+        file.folder = folder.to_string_lossy().into_owned();
+        file.pattern = pattern(&whole.file_name().map(|name| name.to_string_lossy()).unwrap_or_default());
+        Ok(())
+    }
+
+    /// A path as seen from the configuration's folder, from which it is read.
+    fn seen(&self, path: &Path) -> Result<PathBuf, Failure> {
+        let absolute =
+            |path: &Path| std::path::absolute(path).map_err(|error| unreadable(&path.to_string_lossy(), &error.into()));
+        let (whole, to) = (absolute(path)?, absolute(&self.to)?);
+        Ok(match to.parent().and_then(|base| whole.strip_prefix(base).ok()) {
+            Some(inside) if inside.as_os_str().is_empty() => PathBuf::from("."),
+            Some(inside) => inside.to_owned(),
+            None => whole,
+        })
     }
 }
 
@@ -159,9 +297,13 @@ fn pattern(name: &str) -> String {
     out + &end
 }
 
-fn unreadable(path: &Path, error: &(dyn std::error::Error + 'static)) -> Failure {
-    let failure = Failure::usage("样例无法读取", "the sample cannot be read");
-    failure.because(format!("{}: {}", path.display(), chain(error)))
+fn unreadable(sample: &str, error: &Error) -> Failure {
+    let (zh, en) = error.told();
+    match error {
+        // An address that is refused may hold what nobody else is to see.
+        Error::Io(cause) if cause.kind() == std::io::ErrorKind::InvalidInput => Failure::usage(&zh, &en).because(cause),
+        _ => Failure::usage(&zh, &en).because(format!("{sample}: {}", chain(error))),
+    }
 }
 
 /// Written whole or not at all, and never over another.
@@ -172,146 +314,6 @@ fn save(path: &Path, text: &str) -> Result<(), Failure> {
     };
     let mut file = std::fs::File::options().write(true).create_new(true).open(path).map_err(failed)?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)
-}
-
-impl<R: BufRead, W: Write> Questions<R, W> {
-    fn line(&mut self, question: &str) -> std::io::Result<String> {
-        write!(self.output, "{question} ")?;
-        self.output.flush()?;
-        let mut answer = String::new();
-        self.input.read_line(&mut answer)?;
-        Ok(answer.trim().to_owned())
-    }
-
-    /// The record type first; then what could not be told apart, what is doubtful, and what nothing was found for.
-    fn ask_all(&mut self, table: &Table, proposal: &Proposal, wish: &mut Wish) -> std::io::Result<()> {
-        let question = format!(
-            "{}: {} ({}), {:.0} %. 回车确认，或输入记录类型 · Enter to take it, or a record type:",
-            proposal.sample,
-            proposal.title,
-            proposal.record_type,
-            proposal.confidence * 100.0
-        );
-        let answer = self.line(&question)?;
-        if !answer.is_empty() && answer != proposal.record_type {
-            wish.record_type = Some(answer);
-            return Ok(());
-        }
-        wish.record_type = Some(proposal.record_type.clone());
-        for twins in &proposal.twins {
-            self.twins(twins, wish)?;
-        }
-        let of_field = |field: &str| !field.contains('.');
-        for choice in proposal.choices.iter().filter(|choice| of_field(&choice.field) && choice.confidence < 0.9) {
-            let Some(column) = &choice.column else { continue };
-            let question = format!(
-                "{} ({}) ← {column}, {:.0} %. 回车确认，n 不用 · Enter to take it, n to leave it out:",
-                choice.title,
-                choice.field,
-                choice.confidence * 100.0
-            );
-            if self.line(&question)?.eq_ignore_ascii_case("n") {
-                wish.fields.insert(choice.field.clone(), None);
-            }
-        }
-        for field in &proposal.missing {
-            match field.as_str() {
-                "issuingAuthorityName" => {
-                    wish.authority = given(self.line("发证机关名称 · name of the issuing authority:")?)
-                }
-                "issuingAuthorityCode" => {
-                    wish.authority_code = given(self.line("发证机关统一社会信用代码 · its credit code:")?)
-                }
-                field => {
-                    let headings: Vec<String> = table.columns.iter().map(|column| column.heading.clone()).collect();
-                    self.pick(field, &headings, wish)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn twins(&mut self, twins: &Twins, wish: &mut Wish) -> std::io::Result<()> {
-        for field in &twins.fields {
-            self.pick(field, &twins.columns, wish)?;
-        }
-        Ok(())
-    }
-
-    fn pick(&mut self, field: &str, columns: &[String], wish: &mut Wish) -> std::io::Result<()> {
-        let list = columns.iter().enumerate().map(|(index, column)| format!("{} {column}", index + 1));
-        let list = list.collect::<Vec<_>>().join("，");
-        let answer = self.line(&format!("{field} ← ? [{list}] 编号，回车不用 · a number, Enter to leave it out:"))?;
-        if let Some(column) = answer.parse::<usize>().ok().and_then(|number| columns.get(number.checked_sub(1)?)) {
-            wish.fields.insert(field.to_owned(), Some(column.clone()));
-        }
-        Ok(())
-    }
-}
-
-fn given(answer: String) -> Option<String> {
-    Some(answer).filter(|answer| !answer.is_empty())
-}
-
-fn rows(proposal: &Proposal) -> Vec<Value> {
-    proposal
-        .choices
-        .iter()
-        .map(|choice| {
-            json!({
-                "field": choice.field, "title": choice.title, "column": choice.column,
-                "confidence": format!("{:.0} %", choice.confidence * 100.0),
-                "why": format!("{:?}", choice.why).to_lowercase(),
-            })
-        })
-        .collect()
-}
-
-fn told(path: &Path, settings: &Settings, sources: &[SourceText]) -> Report {
-    let mut table = String::new();
-    let mut list = Vec::new();
-    for source in sources {
-        let proposal = &source.proposal;
-        table.push_str(&format!(
-            "{} → {} ({}), {:.0} %\n",
-            proposal.sample,
-            proposal.title,
-            proposal.record_type,
-            proposal.confidence * 100.0
-        ));
-        table.push_str(&listing(&["field", "title", "column", "confidence", "why"], &rows(proposal)));
-        for twins in &proposal.twins {
-            let (fields, columns) = (twins.fields.join(", "), twins.columns.join("、"));
-            table.push_str(&format!("未采用，无法区分 · left out, not told apart: {fields} ← {columns}\n"));
-        }
-        for (heading, rule, share) in &proposal.lookalikes {
-            let share = share * 100.0;
-            table.push_str(&format!(
-                "未采用，校验位不符 · left out, wrong check characters: {heading} ({rule}, {share:.0} %)\n"
-            ));
-        }
-        for field in &proposal.missing {
-            table.push_str(&format!("必填，请补上 · required, add it: {field}\n"));
-        }
-        table.push_str(&format!(
-            "{} 行中 {} 行可直接归集 · {} of {} rows are ready\n\n",
-            proposal.rows, proposal.valid, proposal.valid, proposal.rows
-        ));
-        let twins: Vec<Value> =
-            proposal.twins.iter().map(|twins| json!({"fields": twins.fields, "columns": twins.columns})).collect();
-        list.push(json!({
-            "source": source.name, "sample": proposal.sample, "record_type": proposal.record_type,
-            "confidence": proposal.confidence, "fields": rows(proposal), "twins": twins, "missing": proposal.missing,
-            "unused": proposal.unused, "rows": proposal.rows, "valid": proposal.valid,
-        }));
-    }
-    let path = path.display().to_string();
-    table.push_str(&format!(
-        "已写入 · written: {path}\n下一步 · next: weft adapter join --config {path} --token-file FILE; weft adapter check --config {path}; weft adapter run --config {path}\n"
-    ));
-    let json = json!({"configuration": path, "department": settings.department, "sources": list});
-    let complete = sources.iter().all(|source| source.proposal.missing.is_empty());
-    Report::both(table, json).with_code(if complete { Code::Done } else { Code::Problems })
 }
 
 #[cfg(test)]
@@ -328,18 +330,5 @@ mod tests {
         ] {
             assert_eq!(pattern(name), expected);
         }
-    }
-
-    #[test]
-    fn answers_settle_what_is_open() {
-        let twins = Twins { fields: vec!["legalRep".into()], columns: vec!["甲".into(), "乙".into()] };
-        let mut shown = Vec::new();
-        let mut wish = Wish::default();
-        Questions { input: "2\n".as_bytes(), output: &mut shown }.twins(&twins, &mut wish).unwrap();
-        assert_eq!(wish.fields["legalRep"], Some("乙".into()));
-        assert!(String::from_utf8(shown).unwrap().contains("1 甲，2 乙"));
-        let mut wish = Wish::default();
-        Questions { input: "9\n".as_bytes(), output: std::io::sink() }.twins(&twins, &mut wish).unwrap();
-        assert!(wish.fields.is_empty());
     }
 }

@@ -143,7 +143,7 @@ fn script(name: fn(&str) -> String) -> String {
     script + &format!("CREATE VIEW {view} AS SELECT {columns}, {changed} FROM {table};\n")
 }
 
-async fn sqlite(path: &Path, name: fn(&str) -> String) {
+pub(super) async fn sqlite(path: &Path, name: fn(&str) -> String) {
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).create_if_missing(true);
     let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
     sqlx::raw_sql(AssertSqlSafe(script(name))).execute(&mut connection).await.unwrap();
@@ -301,7 +301,7 @@ fn objects() -> Vec<Value> {
 }
 
 /// An XLSX with one sheet, 台账; the dates are days from 1900.
-fn workbook(path: &Path) {
+pub(super) fn workbook(path: &Path) {
     const MAIN: &str = "http://schemas.openxmlformats.org/spreadsheetml/2006/main";
     const OFFICE: &str = "http://schemas.openxmlformats.org/officeDocument/2006/relationships";
     const PACKAGE: &str = "http://schemas.openxmlformats.org/package/2006";

@@ -99,7 +99,7 @@ const OTHER_TABLES: [&str; 6] = ["xlsm", "xlsb", "xlt", "ods", "et", "dbf"];
 
 impl Format {
     /// What a file of this name is: `None` where it is none of ours, an error where it is a table that is not read.
-    pub(super) fn of(self, name: &str) -> Option<Result<Self, String>> {
+    pub(crate) fn of(self, name: &str) -> Option<Result<Self, String>> {
         if self != Self::Auto {
             return Some(Ok(self));
         }

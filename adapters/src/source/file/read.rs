@@ -56,6 +56,7 @@ fn request(config: &FileConfig, kind: Kind, columns: &[String]) -> Request {
         max_strings: sheet.max_strings,
         memory_bytes: sheet.memory_mib << 20,
         cpu_seconds: sheet.cpu_seconds,
+        sample: None,
     }
 }
 

@@ -79,9 +79,46 @@ impl Product {
         }
     }
 
+    /// Whether a schema is the database's own.
+    pub(super) fn is_system(self, schema: &str) -> bool {
+        let own: &[&str] = match self {
+            Self::Oracle => {
+                &["SYS", "SYSTEM", "CTXSYS", "MDSYS", "XDB", "WMSYS", "ORDSYS", "DBSNMP", "OUTLN", "LBACSYS"]
+            }
+            Self::Dameng => &["SYS", "SYSDBA", "SYSAUDITOR", "SYSSSO", "CTISYS"],
+            Self::SqlServer => &["SYS", "INFORMATION_SCHEMA"],
+            Self::MySql => &["MYSQL", "INFORMATION_SCHEMA", "PERFORMANCE_SCHEMA", "SYS"],
+            Self::Postgres | Self::Sqlite | Self::Other => {
+                &["PG_CATALOG", "INFORMATION_SCHEMA", "SYS_CATALOG", "PG_TOAST"]
+            }
+        };
+        own.contains(&schema.to_uppercase().as_str())
+    }
+
     /// SQLite has no times: they are text there, and compared as such.
     pub(super) fn compared_as(self, of_type: &'static str) -> &'static str {
         if self == Self::Sqlite && of_type == "time" { "text" } else { of_type }
+    }
+
+    /// A statement whose rows are columns and what is said of them, for the table that is bound as schema and name:
+    /// drivers of these databases leave it out of what they tell of columns.
+    pub(super) fn comments(self) -> Option<&'static str> {
+        match self {
+            Self::Oracle | Self::Dameng => {
+                Some("SELECT column_name, comments FROM all_col_comments WHERE owner = ? AND table_name = ?")
+            }
+            Self::Postgres => Some(
+                "SELECT a.attname, pg_catalog.col_description(c.oid, a.attnum) FROM pg_catalog.pg_class c JOIN \
+                 pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_attribute a ON a.attrelid = \
+                 c.oid WHERE n.nspname = ? AND c.relname = ? AND a.attnum > 0 AND NOT a.attisdropped",
+            ),
+            Self::SqlServer => Some(
+                "SELECT c.name, CAST(p.value AS nvarchar(500)) FROM sys.extended_properties p JOIN sys.columns c ON \
+                 c.object_id = p.major_id AND c.column_id = p.minor_id JOIN sys.objects o ON o.object_id = c.object_id \
+                 WHERE p.name = 'MS_Description' AND SCHEMA_NAME(o.schema_id) = ? AND o.name = ?",
+            ),
+            Self::MySql | Self::Sqlite | Self::Other => None,
+        }
     }
 
     /// A statement whose rows are the account's rights beyond reading `table`; none where there is no such statement.

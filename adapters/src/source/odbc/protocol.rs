@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Both sides must be of one make.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// A longer message is a mistake.
 pub const LONGEST: usize = 64 << 20;
 
@@ -44,6 +44,11 @@ pub enum Request {
         /// The name.
         table: String,
     },
+    /// Which tables and views there are.
+    Offer {
+        /// The schema; all where none is given.
+        schema: Option<String>,
+    },
     /// Run a statement and send its rows.
     Rows {
         /// The statement.
@@ -66,6 +71,7 @@ impl std::fmt::Debug for Request {
             Self::End => "End",
             Self::Run { .. } => "Run",
             Self::Describe { .. } => "Describe",
+            Self::Offer { .. } => "Offer",
             Self::Rows { .. } => "Rows",
         })
     }
@@ -98,6 +104,8 @@ pub enum Answer {
     Ran,
     /// Columns, table by table.
     Described(Vec<Column>),
+    /// Tables and views.
+    Offered(Vec<Offered>),
     /// Some rows; more follow.
     Rows(Vec<Vec<Option<String>>>),
     /// No more rows.
@@ -111,6 +119,17 @@ pub enum Answer {
     },
 }
 
+/// A table or view as the catalogue functions know it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offered {
+    /// Its schema, where there are schemas.
+    pub schema: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// What is said of it.
+    pub remarks: Option<String>,
+}
+
 /// A column as the catalogue functions know it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Column {
@@ -122,6 +141,8 @@ pub struct Column {
     pub name: String,
     /// SQL data type, as ODBC numbers them.
     pub data_type: i16,
+    /// What is said of it, where the driver tells.
+    pub remarks: Option<String>,
 }
 
 /// A message as bytes.

@@ -1,6 +1,9 @@
 //! What the child says to the adapter, frame after frame: a kind, a length, a body.
 
-use std::io::{self, Read, Write};
+use std::{
+    collections::BTreeSet,
+    io::{self, Read, Write},
+};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -19,8 +22,18 @@ pub(super) enum Frame {
     Bad(RowProblem),
     Note(RowProblem),
     Refused(Refused),
+    /// Of a sample: the rows before it were of this sheet.
+    Sheet(Ended),
     /// All was said. A stream that ends without it was cut off.
     End,
+}
+
+/// A sheet of which a sample was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Ended {
+    pub(super) name: String,
+    /// The places of columns, from 0, in which a formula stands.
+    pub(super) formulas: BTreeSet<u32>,
 }
 
 /// A refusal as it travels.
@@ -42,6 +55,7 @@ impl Frame {
                 let Refused { reason, line, column, detail } = refused.clone();
                 (b'x', serde_json::to_vec(&Told { reason, line, column, detail })?)
             }
+            Self::Sheet(sheet) => (b's', serde_json::to_vec(sheet)?),
             Self::End => (b'e', Vec::new()),
         };
         let length = u32::try_from(body.len()).map_err(|_| damaged())?;
@@ -71,6 +85,7 @@ impl Frame {
                 let Told { reason, line, column, detail } = json(&body)?;
                 Self::Refused(Refused { reason, line, column, detail })
             }
+            b's' => Self::Sheet(json(&body)?),
             b'e' => Self::End,
             _ => return Err(damaged()),
         }))
@@ -122,6 +137,7 @@ mod tests {
             Frame::Bad(problem.clone()),
             Frame::Note(problem.as_note()),
             Frame::Refused(Refused::new(Reason::HeadingMissing, Some(2), "d")),
+            Frame::Sheet(Ended { name: "台账".into(), formulas: [3].into() }),
             Frame::End,
         ];
         let mut stream = Vec::new();

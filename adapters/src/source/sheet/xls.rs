@@ -13,7 +13,7 @@ use super::{
     cell::Value,
     child::pass,
     facts::{Facts, Region},
-    hidden,
+    hidden, sample,
     table::{self, Choice, Grid, Placed, Table},
 };
 use crate::problem::Refused;
@@ -27,6 +27,12 @@ pub(super) fn read(file: File, request: &Request, out: &mut impl Write) -> Resul
     })?;
     if !matches!(workbook.vba_project(), Ok(None)) {
         return Err(unsafe_workbook("macros"));
+    }
+    if let Some(rows) = request.sample {
+        for name in workbook.sheet_names() {
+            sample::pass(&mut cells(&mut workbook, &name)?, &name, rows, out)?;
+        }
+        return Ok(());
     }
     let mut choice = Choice::new(request.sheet.as_deref());
     let names = workbook.sheet_names();

@@ -14,6 +14,7 @@ use super::{
     cell::Value,
     child::pass,
     facts::{self, Facts},
+    sample,
     table::{self, Choice, Grid, Placed, Table},
 };
 use crate::problem::{Reason, Refused};
@@ -27,6 +28,14 @@ pub(super) fn is_encrypted(file: &File) -> bool {
 pub(super) fn read(file: &File, request: &Request, out: &mut impl Write) -> Result<(), Stop> {
     let mut facts = look(file, request)?;
     let mut workbook = Xlsx::new(BufReader::new(file)).map_err(|_| unreadable(""))?;
+    if let Some(rows) = request.sample {
+        for name in workbook.sheet_names() {
+            if let Some(mut cells) = cells(&mut workbook, &name)? {
+                sample::pass(&mut cells, &name, rows, out)?;
+            }
+        }
+        return Ok(());
+    }
     let mut choice = Choice::new(request.sheet.as_deref());
     for name in workbook.sheet_names() {
         if !choice.admits(&name) {

@@ -12,8 +12,9 @@ use tokio::sync::mpsc;
 use super::{SqlConfig, Tls, grouped, send_rows, text_cell, told};
 use crate::source::table::{
     Read, Reading, Session,
+    offer::{Offer, Told, is_named},
     staging::Cells,
-    statement::{Dialect, Statement, Table},
+    statement::{Column, Dialect, Statement, Table},
 };
 
 /// What a session begins with.
@@ -25,6 +26,15 @@ pub(super) const CATALOGUE: &str = "SELECT CAST(table_schema AS CHAR), CAST(tabl
     CAST(column_name AS CHAR), CAST(column_type AS CHAR) FROM information_schema.columns \
     WHERE table_schema = COALESCE(?, DATABASE()) AND LOWER(table_name) = LOWER(?) \
     ORDER BY table_name, ordinal_position";
+
+/// Tables and views that the account can read, the columns of which it can read, and what is said of both.
+const OFFERS: &str = "SELECT CAST(t.table_name AS CHAR), CAST(t.table_comment AS CHAR), CAST(c.column_name AS CHAR), \
+    CAST(c.column_type AS CHAR), CAST(c.column_comment AS CHAR), CAST(c.column_key AS CHAR), \
+    CAST(t.table_schema AS CHAR) FROM information_schema.tables t JOIN information_schema.columns c \
+    ON c.table_schema = t.table_schema AND c.table_name = t.table_name \
+    WHERE t.table_schema = COALESCE(?, DATABASE()) AND FIND_IN_SET('select', LOWER(c.privileges)) > 0 \
+    AND LOWER(c.data_type) NOT IN ('blob', 'tinyblob', 'mediumblob', 'longblob', 'binary', 'varbinary', 'geometry') \
+    ORDER BY t.table_name, c.ordinal_position";
 
 /// Whatever the account can do beyond reading.
 const RIGHTS: &str = "SELECT DISTINCT CAST(privilege_type AS CHAR) FROM ( \
@@ -100,6 +110,28 @@ impl Session for MySql {
         let query = sqlx::query_as::<_, (String, String, String, String)>(CATALOGUE).persistent(false);
         let found = query.bind(schema).bind(table).fetch_all(&mut self.connection).await;
         found.map(grouped).map_err(told)
+    }
+
+    async fn offers(&mut self, schema: Option<&str>, named: &[String]) -> io::Result<Vec<Offer>> {
+        type Found = (String, Option<String>, String, String, Option<String>, Option<String>, String);
+        let query = sqlx::query_as::<_, Found>(OFFERS).persistent(false).bind(schema);
+        let found = query.fetch_all(&mut self.connection).await.map_err(told)?;
+        let mut offers: Vec<Offer> = Vec::new();
+        for (table, of_table, name, of_type, comment, index, schema) in found {
+            if !is_named(&table, named) {
+                continue;
+            }
+            let schema = Some(schema);
+            if !offers.last().is_some_and(|offer| offer.is(&schema, &table)) {
+                // Of a view there is nothing but the word VIEW.
+                offers.push(Offer::new(schema, table, of_table.filter(|comment| comment != "VIEW")));
+            }
+            if let Some(offer) = offers.last_mut() {
+                let index = index.unwrap_or_default();
+                offer.add(Column { name, of_type }, Told { comment, indexed: !index.is_empty(), key: index == "PRI" });
+            }
+        }
+        Ok(offers)
     }
 
     async fn begin(&mut self) -> io::Result<()> {

@@ -12,8 +12,9 @@ use tokio::sync::mpsc;
 use super::{SqlConfig, Tls, grouped, send_rows, text_cell, told};
 use crate::source::table::{
     Read, Reading, Session,
+    offer::{Offer, Told, is_named},
     staging::Cells,
-    statement::{Dialect, Statement, Table},
+    statement::{Column, Dialect, Statement, Table},
 };
 
 pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
@@ -25,6 +26,20 @@ pub(super) const CATALOGUE: &str = "SELECT CAST(n.nspname AS text), CAST(c.relna
     JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid \
     WHERE lower(c.relname) = lower($1) AND n.nspname = $2 AND c.relkind IN ('r', 'v', 'm', 'f', 'p') \
     AND a.attnum > 0 AND NOT a.attisdropped ORDER BY c.relname, a.attnum";
+
+/// Tables and views that the account can read, the columns of which it can read, and what is said of both.
+const OFFERS: &str = "SELECT CAST(n.nspname AS text), CAST(c.relname AS text), \
+    pg_catalog.obj_description(c.oid, 'pg_class'), CAST(a.attname AS text), \
+    pg_catalog.format_type(a.atttypid, a.atttypmod), pg_catalog.col_description(c.oid, a.attnum), \
+    EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indkey[0] = a.attnum), \
+    EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND a.attnum = ANY (i.indkey)) \
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid \
+    WHERE c.relkind IN ('r', 'v', 'm', 'f', 'p') AND NOT c.relispartition AND a.attnum > 0 AND NOT a.attisdropped \
+    AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_%' \
+    AND (CAST($1 AS text) IS NULL OR n.nspname = $1) AND a.atttypid <> CAST('bytea' AS regtype) \
+    AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_column_privilege(c.oid, a.attnum, 'SELECT') \
+    ORDER BY n.nspname, c.relname, a.attnum";
 
 /// Whatever the account can do beyond reading: attributes of its role, writing in any table, making something new.
 const RIGHTS: &str = "SELECT CAST(r.told AS text) FROM ( \
@@ -94,6 +109,26 @@ impl Session for Postgres {
         let query = sqlx::query_as::<_, (String, String, String, String)>(CATALOGUE).persistent(false);
         let found = query.bind(table).bind(schema.unwrap_or("public")).fetch_all(&mut self.connection).await;
         found.map(grouped).map_err(told)
+    }
+
+    async fn offers(&mut self, schema: Option<&str>, named: &[String]) -> io::Result<Vec<Offer>> {
+        type Found = (String, String, Option<String>, String, String, Option<String>, bool, bool);
+        let query = sqlx::query_as::<_, Found>(OFFERS).persistent(false).bind(schema);
+        let found = query.fetch_all(&mut self.connection).await.map_err(told)?;
+        let mut offers: Vec<Offer> = Vec::new();
+        for (schema, table, of_table, name, of_type, comment, indexed, key) in found {
+            if !is_named(&table, named) {
+                continue;
+            }
+            let schema = Some(schema);
+            if !offers.last().is_some_and(|offer| offer.is(&schema, &table)) {
+                offers.push(Offer::new(schema, table, of_table));
+            }
+            if let Some(offer) = offers.last_mut() {
+                offer.add(Column { name, of_type }, Told { comment, indexed, key });
+            }
+        }
+        Ok(offers)
     }
 
     async fn begin(&mut self) -> io::Result<()> {

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use super::{SqlConfig, send_rows, told};
 use crate::source::table::{
     Read, Session,
+    offer::{Offer, Told, is_named},
     staging::Cells,
     statement::{Column, Dialect, Statement, Table},
 };
@@ -19,6 +20,14 @@ pub(super) const CATALOGUE: &str =
     "SELECT name FROM main.sqlite_schema WHERE type IN ('table', 'view') AND lower(name) = lower(?) ORDER BY name";
 /// The columns of one, generated ones too.
 pub(super) const COLUMNS: &str = "SELECT name, type FROM pragma_table_xinfo(?) WHERE hidden IN (0, 2, 3) ORDER BY cid";
+
+/// All tables and views but SQLite's own.
+const NAMES: &str = "SELECT name FROM main.sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' \
+    ESCAPE '\\' ORDER BY name";
+/// The columns of one, whether they are of its primary key, and whether an index begins with them.
+const OFFERED: &str = "SELECT x.name, x.type, x.pk > 0, EXISTS (SELECT 1 FROM pragma_index_list(?1) l, \
+    pragma_index_info(l.name) i WHERE i.seqno = 0 AND i.name = x.name) FROM pragma_table_xinfo(?1) x \
+    WHERE x.hidden IN (0, 2, 3) AND upper(x.type) NOT LIKE '%BLOB%' ORDER BY x.cid";
 
 /// Somebody else writes for so long at most.
 const BUSY: Duration = Duration::from_secs(10);
@@ -74,6 +83,25 @@ impl Session for Sqlite {
             tables.push(Table { schema: Some("main".to_owned()), name, columns });
         }
         Ok(tables)
+    }
+
+    async fn offers(&mut self, schema: Option<&str>, named: &[String]) -> io::Result<Vec<Offer>> {
+        if schema.is_some_and(|schema| schema != "main") {
+            return Ok(Vec::new());
+        }
+        let names = sqlx::query_scalar::<_, String>(NAMES).fetch_all(&mut self.connection).await.map_err(told)?;
+        let mut offers = Vec::new();
+        for name in names.into_iter().filter(|name| is_named(name, named)) {
+            let query = sqlx::query_as::<_, (String, String, bool, bool)>(OFFERED).bind(&name);
+            // A view over something that is gone has no columns, and is no reason to see nothing of the others.
+            let Ok(columns) = query.fetch_all(&mut self.connection).await else { continue };
+            let mut offer = Offer::new(None, name, None);
+            for (name, of_type, key, indexed) in columns {
+                offer.add(Column { name, of_type }, Told { comment: None, indexed, key });
+            }
+            offers.push(offer);
+        }
+        Ok(offers)
     }
 
     async fn begin(&mut self) -> io::Result<()> {

@@ -254,6 +254,11 @@ impl Select {
         Ok(columns.map(of_table).collect::<io::Result<Vec<_>>>()?.join(", "))
     }
 
+    /// So many rows, whichever the database gives first.
+    pub(crate) fn first(&self, rows: u64) -> io::Result<Statement> {
+        self.write(self.writer(), "", "", Some(rows))
+    }
+
     /// The greatest watermark: one row of one place.
     pub(crate) fn newest(&self) -> io::Result<Statement> {
         let (_, mark) = self.marked()?;
