@@ -291,6 +291,21 @@ async fn a_row_without_a_key_is_settled_by_what_replaced_it_or_by_a_person() {
 }
 
 #[tokio::test]
+async fn a_note_about_a_unit_is_open_until_the_next_one() {
+    let place = place();
+    let spool = place.open().await;
+    let note = RowProblem::new(3, "发证日期", Reason::Normalised).in_file("monday.csv").as_note();
+    let mut writes = spool.begin().await.unwrap();
+    spool.add_problem(&mut writes, ("s", &[1; 32]), None, &note, 1).await.unwrap();
+    spool.commit(writes).await.unwrap();
+    spool.finish_unit("s", ("monday.csv", &[1; 32]), (1, 1), false, 10).await.unwrap();
+    assert_eq!(spool.problems(None).await.unwrap().len(), 1);
+    spool.finish_unit("s", ("tuesday.csv", &[2; 32]), (1, 1), false, 20).await.unwrap();
+    assert!(spool.problems(None).await.unwrap().is_empty());
+    assert_eq!(spool.problems(Some(&[1; 32])).await.unwrap().len(), 1, "with its unit it is still shown");
+}
+
+#[tokio::test]
 async fn a_transaction_that_the_database_ended_by_itself_is_not_in_the_way_of_the_next() {
     let place = place();
     let spool = place.open().await;

@@ -24,7 +24,8 @@ pub struct Worked {
 impl Spool {
     /// Notes that a unit was worked off: all of its rows are durable here, or stand among the problems. What was wrong
     /// with rows whose record could not be told is closed where those rows were replaced: by the next whole snapshot,
-    /// or by a unit of the same name. Nothing else of a source says anything of such a row.
+    /// or by a unit of the same name. Nothing else of a source says anything of such a row. A note asks for nothing, and is
+    /// open only until the next unit.
     ///
     /// # Errors
     /// The database failed.
@@ -51,7 +52,7 @@ impl Spool {
         sqlx::query(sql).bind(&digest[..]).execute(&mut *writes).await?;
         let sql = "-- finish_unit_close
             UPDATE problems SET closed_ms = ?
-            WHERE source = ? AND unit <> ? AND record_id IS NULL AND closed_ms IS NULL AND (? OR file = ?)";
+            WHERE source = ? AND unit <> ? AND record_id IS NULL AND closed_ms IS NULL AND (? OR note = 1 OR file = ?)";
         sqlx::query(sql)
             .bind(now_ms)
             .bind(source)
