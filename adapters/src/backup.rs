@@ -189,7 +189,8 @@ fn write(
     Ok(all.len())
 }
 
-fn open(path: &Path, passphrase: &str) -> Result<Opened<File>, Error> {
+/// The archive, and when it was made, milliseconds since 1970.
+fn open(path: &Path, passphrase: &str) -> Result<(Opened<File>, i64), Error> {
     let mut from = BufReader::new(File::open(path).map_err(at(path))?);
     let mut format = vec![0; FORMAT.len()];
     from.read_exact(&mut format).map_err(|_| Error::Format)?;
@@ -202,11 +203,11 @@ fn open(path: &Path, passphrase: &str) -> Result<Opened<File>, Error> {
     }
     let header: Header = serde_json::from_str(line).map_err(|_| Error::Format)?;
     let cipher = Cipher::new(&header, line, passphrase)?;
-    Ok(Opened { from, cipher, chunk: Vec::new(), read: 0, ended: false })
+    Ok((Opened { from, cipher, chunk: Vec::new(), read: 0, ended: false }, header.made_at))
 }
 
 fn verify(path: &Path, passphrase: &str) -> Result<(usize, u64), Error> {
-    let mut opened = open(path, passphrase)?;
+    let (mut opened, _) = open(path, passphrase)?;
     let mut files = 0;
     while let Some((_, length)) = next_file(&mut opened).map_err(read_failed(path))? {
         let copied = io::copy(&mut (&mut opened).take(length), &mut io::sink()).map_err(read_failed(path))?;
@@ -219,7 +220,8 @@ fn verify(path: &Path, passphrase: &str) -> Result<(usize, u64), Error> {
 }
 
 /// Brings state and keys back into the state directory of the configuration, which must not hold an adapter. The hub may have taken
-/// more since the backup was made: it is asked for its heads before anything is sealed.
+/// more since the backup was made: it is asked for its heads before anything is sealed. What was read since and never sent, only the
+/// sources still have: the status says so until they are read again.
 ///
 /// # Errors
 /// The passphrase is another one, there is an adapter already, or the directory cannot be written.
@@ -238,7 +240,7 @@ pub async fn restore(
     // All of it must open before anything of it is written.
     let (files, bytes) = verify(from, passphrase)?;
     directory.create()?;
-    let mut opened = open(from, passphrase)?;
+    let (mut opened, made_at) = open(from, passphrase)?;
     while let Some((name, length)) = next_file(&mut opened).map_err(read_failed(from))? {
         unpack(&directory, &name, &mut (&mut opened).take(length), from)?;
     }
@@ -249,6 +251,7 @@ pub async fn restore(
         for (record_type, _) in spool.facts("heads:").await? {
             spool.forget_fact(&format!("heads:{record_type}")).await?;
         }
+        spool.set_recovered(made_at).await?;
         spool.close().await;
     }
     Ok(Made { identity, files, bytes })

@@ -53,6 +53,10 @@ pub async fn take_over(channel: Channel, spool: &Spool, record_type: &str) -> Re
         }
         page_token = page.next_page_token;
     }
+    // It published before, and nothing here knows of it: the state was lost.
+    if count > 0 && spool.is_new().await? {
+        spool.set_recovered(0).await?;
+    }
     spool.set_fact(&fact(record_type), "taken over").await?;
     tracing::info!(record_type, count, "the hub's heads were taken over");
     Ok(count)

@@ -1,12 +1,14 @@
 //! Which rows of a unit speak of one record, and in which order they hold.
 //!
 //! A unit is read twice: first for the keys alone (16 bytes a row are held), then, where some record stands more than
-//! once, for the places of just those. With that plan the rows are taken as they come, and a row that stands before
+//! once, for the places of just those. What that found is kept beside the rows that were taken, so that a restart goes on
+//! where they end. With that plan the rows are taken as they come, and a row that stands before
 //! an older one of its record waits for it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use aws_lc_rs::digest;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     problem::{Reason, Refused},
@@ -16,7 +18,7 @@ use crate::{
 /// The most rows that may wait for an older one.
 const MAX_WAITING: usize = 20_000;
 
-/// A record within one unit: a digest of its natural key, never written anywhere.
+/// A record within one unit: a digest of its natural key, written encrypted alone.
 pub type Key = [u8; 16];
 
 /// The key of a record.
@@ -78,7 +80,7 @@ pub enum Turn {
     Superseded,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Place {
     order: i64,
     line: u64,
@@ -86,12 +88,30 @@ struct Place {
 }
 
 /// The order of the rows of records that stand more than once.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "Vec<(Key, Vec<Place>)>", into = "Vec<(Key, Vec<Place>)>")]
 pub struct Plan {
     places: HashMap<Key, Vec<Place>>,
 }
 
+impl From<Vec<(Key, Vec<Place>)>> for Plan {
+    fn from(places: Vec<(Key, Vec<Place>)>) -> Self {
+        Self { places: places.into_iter().collect() }
+    }
+}
+
+impl From<Plan> for Vec<(Key, Vec<Place>)> {
+    fn from(plan: Plan) -> Self {
+        plan.places.into_iter().collect()
+    }
+}
+
 impl Plan {
+    /// How many rows stand in it.
+    pub fn rows(&self) -> usize {
+        self.places.values().map(Vec::len).sum()
+    }
+
     /// Adds a row of a repeated record. Without a column that orders, `order` is nothing for all rows.
     pub fn add(&mut self, key: Key, order: Option<i64>, row: &Row) {
         let place = Place { order: order.unwrap_or(0), line: row.line, row: hash(&row.cells) };
@@ -142,6 +162,20 @@ impl<T> Default for Sequence<T> {
 }
 
 impl<T> Sequence<T> {
+    /// As it stood when the rows of a unit up to `line` had been offered and none waited.
+    pub fn after(plan: &Plan, line: u64) -> Self {
+        let is_version = |key, place: &Place| matches!(plan.turn(key, place.line), Turn::Version(_));
+        let passed = |(&key, places): (&Key, &Vec<Place>)| {
+            (key, places.iter().filter(|place| place.line <= line && is_version(key, place)).count())
+        };
+        Self { next: plan.places.iter().map(passed).collect(), waiting: HashMap::new(), held: 0 }
+    }
+
+    /// Whether no row waits for an older one.
+    pub fn is_clear(&self) -> bool {
+        self.held == 0
+    }
+
     /// Offers a version of a record (nothing where the row could not be mapped): those whose turn it is come back.
     ///
     /// # Errors
@@ -216,6 +250,16 @@ mod tests {
         assert_eq!(sequence.offer(&plan, a(), 0, Some("a")).unwrap(), [(0, "a")]);
         assert_eq!(sequence.offer(&plan, key(&["z".into()]), 0, Some("z")).unwrap(), [(0, "z")]);
         assert_eq!(sequence.offer(&plan, a(), 1, None).unwrap(), [(2, "c")], "a row that failed holds up nothing");
-        assert_eq!(sequence.held, 0);
+        assert!(sequence.is_clear());
+    }
+
+    #[test]
+    fn a_sequence_goes_on_behind_a_line() {
+        let plan = plan(&[("a", Some(10), "a"), ("a", Some(20), "x"), ("a", Some(20), "b"), ("a", Some(30), "c")]);
+        let kept: Plan = serde_json::from_slice(&serde_json::to_vec(&plan).unwrap()).unwrap();
+        assert_eq!((kept.rows(), kept.turn(a(), 3)), (4, Turn::Version(1)));
+        let mut sequence = Sequence::after(&kept, 2);
+        assert_eq!(sequence.offer(&kept, a(), 1, Some("b")).unwrap(), [(1, "b")]);
+        assert_eq!(sequence.offer(&kept, a(), 2, Some("c")).unwrap(), [(2, "c")]);
     }
 }

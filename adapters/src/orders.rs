@@ -248,6 +248,9 @@ impl Orders {
             told.zh.push_str(&format!("{}{name}：{zh}", if told.zh.is_empty() { "" } else { "；" }));
             told.en.push_str(&format!("{}{name}: {en}", if told.en.is_empty() { "" } else { "; " }));
         }
+        if source.is_empty() {
+            self.intake.spool.forget_recovered().await?;
+        }
         Ok(told)
     }
 

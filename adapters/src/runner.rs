@@ -175,11 +175,13 @@ fn feeds(
     let feed = |Origin { config: source, mapper, hours }: &Origin| {
         Ok(Feed {
             source: source::open(source, mapper.columns(), &config.state_dir, surroundings)?,
-            mapper: mapper.clone(),
+            mapper: Arc::new(mapper.clone()),
+            by: format!("{} {}", env!("CARGO_PKG_VERSION"), config.digest()),
             intake: intake.clone(),
             limits: config.limits.clone(),
             hours: hours.clone(),
             reads_there: matches!(source.kind()?, Kind::File(_)),
+            stays: matches!(source.kind()?, Kind::File(_) | Kind::Rest(_) | Kind::Push(_)),
             poll: source.poll(),
             max_failed_percent: source.max_failed_percent,
             stopped: None,

@@ -8,6 +8,7 @@ use crate::{
     keys::Directory,
     life::{At, Life, LinkLife, SourceLife},
     reconcile::{Compared, Reconciled},
+    source::Inbox,
     spool::{self, Backlog, ProblemRow, Spool, TOLD_MS, Told},
 };
 
@@ -89,6 +90,37 @@ pub(crate) struct Looker {
     pub(crate) config_digest: String,
     pub(crate) directory: Directory,
     pub(crate) min_free_bytes: u64,
+    /// Where what was handed in waits for the spool.
+    pub(crate) inboxes: Vec<Inbox>,
+}
+
+/// What waits by record type: in the spool, and in the inboxes before it.
+///
+/// # Errors
+/// The spool cannot be read.
+pub(crate) async fn backlog(spool: &Spool, inboxes: &[Inbox]) -> Result<Vec<Backlog>, spool::Error> {
+    let mut all = spool.backlog().await?;
+    for inbox in inboxes {
+        let at = inbox.clone();
+        let counted = tokio::task::spawn_blocking(move || at.count()).await.unwrap_or_else(|error| Err(error.into()));
+        match counted {
+            Ok(count) => Backlog::add_unread(&mut all, &inbox.record_type, count.units, count.oldest_ms),
+            Err(error) => tracing::warn!(%error, record_type = inbox.record_type, "the inbox cannot be counted"),
+        }
+    }
+    Ok(all)
+}
+
+/// What a state that was lost keeps a person from relying on.
+fn recovered(as_of_ms: i64) -> Trouble {
+    let since = jiff::Timestamp::from_millisecond(as_of_ms).unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%SZ");
+    let zh =
+        format!("状态曾丢失并已恢复：此后读过而未送达的行只有数据源还有，请执行 weft adapter resync --since {since}");
+    let en = format!(
+        "the state was lost and is back: what was read since and not sent, only the sources have: \
+         weft adapter resync --since {since}"
+    );
+    Trouble { trouble: "state_recovered".to_owned(), zh, en }
 }
 
 impl Looker {
@@ -102,6 +134,7 @@ impl Looker {
         let reconciled = Reconciled::last(spool).await?.map(Reconciled::without_rows);
         let mut troubles = Vec::new();
         troubles.extend(disk(life.disk_full(), free_disk_bytes, self.min_free_bytes));
+        troubles.extend(spool.recovered().await?.map(recovered));
         let mut add = |name: &str, zh: String, en: String| troubles.push(Trouble { trouble: name.to_owned(), zh, en });
         if ledger_back {
             add(
@@ -123,7 +156,7 @@ impl Looker {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             config_digest: self.config_digest.clone(),
             sources: life.sources(),
-            backlog: spool.backlog().await?,
+            backlog: backlog(spool, &self.inboxes).await?,
             link,
             free_disk_bytes,
             clock_offset_ms,

@@ -24,6 +24,7 @@ use std::{fmt::Debug, path::Path, time::Duration};
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
+pub(crate) use inbox::{Place as Inbox, places as inboxes};
 pub use sheet::{SHEET_CHILD, sheet_child};
 pub use table::Access;
 
@@ -135,6 +136,22 @@ impl Rows {
                 return Ok(Some(item));
             }
             match self.receiver.recv().await {
+                Some(chunk) => self.ready = chunk?.into_iter(),
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// The same on a thread that may block.
+    ///
+    /// # Errors
+    /// As [`Rows::next`].
+    pub(crate) fn blocking_next(&mut self) -> Result<Option<Item>, RowsError> {
+        loop {
+            if let Some(item) = self.ready.next() {
+                return Ok(Some(item));
+            }
+            match self.receiver.blocking_recv() {
                 Some(chunk) => self.ready = chunk?.into_iter(),
                 None => return Ok(None),
             }

@@ -4,6 +4,7 @@
 //! - this module: opening, facts, units
 //! - `records`: where each record stands, here and at the hub
 //! - `submissions`: sealed versions from `ready` to `released`
+//! - `readings`: how far the unit in hand was read
 //! - `presence`: which records a whole snapshot held
 //! - `problems`: what is wrong with which line
 //! - `orders`: what was asked of the adapter
@@ -17,6 +18,7 @@ mod life;
 mod orders;
 mod presence;
 mod problems;
+mod readings;
 mod records;
 mod submissions;
 mod vault;
@@ -35,6 +37,7 @@ pub use backlog::{Backlog, Known};
 pub use orders::{Kind as OrderKind, Order, TOLD_MS, Told};
 pub use presence::{Snapshot, Vanished};
 pub use problems::ProblemRow;
+pub use readings::Reading;
 pub use records::{Record, Standing};
 pub use submissions::{Counts, Ended, NewSubmission, Origin, Outgoing, Pending};
 pub(crate) use vault::Vault;
@@ -135,7 +138,7 @@ impl Spool {
         let options = options.busy_timeout(Duration::from_secs(10)).pragma("query_only", "on");
         let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
         let spool = Self { pool, vault: Vault::new(key, chance)?, ready: Arc::default(), settled: Arc::default() };
-        spool.prove_key().await?;
+        spool.try_key().await?;
         Ok(spool)
     }
 
@@ -165,16 +168,18 @@ impl Spool {
 
     /// A text written at the first opening must decrypt: another key would otherwise show only later.
     async fn prove_key(&self) -> Result<(), Error> {
-        match self.fact("key").await? {
-            Some(locked) => {
-                let locked = hex::decode(locked).map_err(|_| Error::Damaged)?;
-                self.vault.unlock(b"meta.key", &locked).map(drop)
-            }
-            None => {
-                let locked = self.vault.lock(b"meta.key", b"weft")?;
-                self.set_fact("key", &hex::encode(locked)).await
-            }
+        if self.fact("key").await?.is_none() {
+            let locked = self.vault.lock(b"meta.key", b"weft")?;
+            self.set_fact("key", &hex::encode(locked)).await?;
         }
+        self.try_key().await
+    }
+
+    /// The same without a write: a spool that is being made proves nothing yet.
+    async fn try_key(&self) -> Result<(), Error> {
+        let Some(locked) = self.fact("key").await? else { return Ok(()) };
+        let locked = hex::decode(locked).map_err(|_| Error::Damaged)?;
+        self.vault.unlock(b"meta.key", &locked).map(drop)
     }
 
     /// Begins writes that become durable together at `commit`. They have the file from the first moment: a command beside a working

@@ -13,7 +13,8 @@ use crate::{
     life::{At, Halt, Life, LinkLife},
     reconcile::Reconciled,
     runner::Error,
-    snapshot::{self, Looker, Snapshot, free_bytes},
+    snapshot::{self, Looker, Snapshot, backlog, free_bytes},
+    source,
     spool::Spool,
 };
 
@@ -193,7 +194,7 @@ async fn look(
     }
     let key = directory.spool_key()?;
     let spool = Spool::look(&directory.spool(), &key, surroundings.chance.clone()).await?;
-    snapshot.backlog = spool.backlog().await?;
+    snapshot.backlog = backlog(&spool, &source::inboxes(config)).await?;
     snapshot.open_problems = spool.open_problems().await?;
     snapshot.reconciled = Reconciled::last(&spool).await?;
     if !running {

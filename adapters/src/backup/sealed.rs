@@ -22,7 +22,7 @@ pub(super) struct Header {
     lanes: u32,
     salt: String,
     /// Milliseconds since 1970.
-    made_at: i64,
+    pub(super) made_at: i64,
 }
 
 /// Seals chunks, or opens them.

@@ -5,10 +5,12 @@ use std::{
     sync::Arc,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::problem::{Reason, RowProblem};
 
 /// How a cell was changed on its way into a record. Words of a dictionary are no change: they were declared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum How {
     /// Blanks at its ends went.
     Blanks,
@@ -67,7 +69,7 @@ pub struct Changed {
     pub shown: String,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Tally {
     line: u64,
     shown: String,
@@ -75,16 +77,16 @@ struct Tally {
 }
 
 /// What was changed in a unit: bounded by its columns, not by its rows.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Changes {
-    columns: HashMap<Arc<str>, Tally>,
+    columns: HashMap<String, Tally>,
 }
 
 impl Changes {
     /// Adds what was changed in a row.
     pub fn add(&mut self, line: u64, changed: &[Changed]) {
         for one in changed {
-            let tally = self.columns.entry(one.column.clone()).or_insert_with(|| Tally {
+            let tally = self.columns.entry(one.column.to_string()).or_insert_with(|| Tally {
                 line,
                 shown: one.shown.clone(),
                 counts: BTreeMap::new(),

@@ -1,46 +1,53 @@
 //! One source at work: unit after unit, row after row, into the spool.
 //!
 //! - `work`: a unit on its way, and why it is left
+//! - `plan`: its first reading, and where a restart goes on
+//! - `prepare`: its rows, mapped
 //! - `bounds`: what keeps a source from being read on
 //! - `vanished`: what is not in a whole snapshot any more
 
 mod bounds;
+mod plan;
+mod prepare;
 mod vanished;
 mod work;
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, Progress, judge::Judge};
+use super::{Error, Progress};
 use crate::{
     config::Limits,
     hours::Hours,
     intake::{Intake, Taken},
     keys::Directory,
     mapping::{Mapped, Mapper},
-    order::{self, Count, Key, Plan, Turn},
+    order::Turn,
     problem::{Reason, Refused, RowProblem, report_csv},
-    source::{Ending, Item, Next, Row, Source, SourceState, Unit},
+    source::{self, Ending, Next, Source, SourceState, Unit},
     spool::{Digest, Origin, Writes},
 };
 use bounds::End;
+use prepare::{Prepared, PreparedRow};
 pub(super) use work::Fed;
 use work::{Left, Look, Work};
-
-/// Rows that become durable together.
-const TOGETHER: usize = 256;
 
 /// A source and what its rows become.
 #[derive(Debug)]
 pub(super) struct Feed {
     pub(super) source: Box<dyn Source>,
-    pub(super) mapper: Mapper,
+    pub(super) mapper: Arc<Mapper>,
+    /// The configuration and the program: what they read in part, another one reads from its beginning.
+    pub(super) by: String,
     pub(super) intake: Intake,
     pub(super) limits: Limits,
     pub(super) hours: Hours,
     /// Its rows are read from the department's system, and not from what was fetched of it: its hours hold for them too.
     pub(super) reads_there: bool,
+    /// A unit stays as it is, row by row, until it is finished: its reading can go on in the middle after a restart.
+    pub(super) stays: bool,
     pub(super) poll: Duration,
     pub(super) max_failed_percent: u8,
     /// The unit in which almost every row fails, and what is told of it.
@@ -51,8 +58,20 @@ pub(super) struct Feed {
 }
 
 impl Feed {
+    /// Works off the source until told to stop, on a task of its own: neither it nor what is sent waits for the work of the other.
+    pub(super) async fn watch_apart(self, stop: &CancellationToken) -> Result<(), Error> {
+        let (mut apart, stop) = (JoinSet::new(), stop.clone());
+        apart.spawn(async move { self.watch(&stop).await });
+        match apart.join_next().await {
+            Some(Ok(ended)) => ended,
+            // It takes the adapter with it, as it would on this task.
+            Some(Err(error)) => error.try_into_panic().map_or(Ok(()), |panic| std::panic::resume_unwind(panic)),
+            None => Ok(()),
+        }
+    }
+
     /// Works off the source until told to stop.
-    pub(super) async fn watch(mut self, stop: &CancellationToken) -> Result<(), Error> {
+    async fn watch(mut self, stop: &CancellationToken) -> Result<(), Error> {
         while !stop.is_cancelled() {
             if let Err(error) = self.work_off(stop, &mut Fed::default()).await {
                 match error {
@@ -172,24 +191,18 @@ impl Feed {
             self.source.finish(unit, Ending::Done { report: report_csv(&[told]) }).await?;
             return Ok(work);
         }
-        work.plan = self.plan(unit, stop).await?;
-        if unit.whole && !again {
-            work.generation = Some(self.intake.spool.next_generation(self.source.name()).await?);
-        }
-        let mut rows = self.source.rows(unit, self.mapper.columns()).await?;
+        self.begin(&mut work, stop).await?;
+        let mut handfuls = self.handfuls(unit, work.items).await?;
         loop {
-            let mut chunk = Vec::with_capacity(TOGETHER);
-            while chunk.len() < TOGETHER {
-                match rows.next().await? {
-                    Some(item) => chunk.push(item),
-                    None => break,
-                }
-            }
-            if chunk.is_empty() {
+            let handful = match handfuls.next().await {
+                Some(handful) => handful?,
+                None => return Err(Left::Source(self.failed(std::io::ErrorKind::UnexpectedEof.into()))),
+            };
+            if handful.is_empty() {
                 break;
             }
             self.room(stop).await?;
-            self.chunk(&mut work, chunk).await?;
+            self.take_in(&mut work, handful).await?;
             self.progress.read(self.source.name(), &unit.name, work.rows, work.mapped);
         }
         let mut writes = self.intake.spool.begin().await?;
@@ -211,91 +224,36 @@ impl Feed {
         Ok(work)
     }
 
-    /// Reads the unit for its keys and for how many of its rows fail, and again for the places of those that stand more
-    /// than once.
-    async fn plan(&self, unit: &Unit, stop: &CancellationToken) -> Result<Plan, Left> {
-        let mut count = Count::new(self.limits.max_rows);
-        let of = self.intake.sealer.record_type(self.mapper.record_type())?;
-        let now_second = self.intake.clock.now().as_second();
-        let mut judge = Judge::new(&self.mapper, of, now_second, self.max_failed_percent);
-        let mut rows = 0;
-        let add = |key, _, row: &Row| {
-            rows += 1;
-            count.add(key, row.line)
-        };
-        self.each_place(unit, stop, |item| judge.see(item), add).await?;
-        self.progress.planned(self.source.name(), &unit.name, rows);
-        if let Some((refused, problems)) = judge.verdict() {
-            return Err(Left::Judged(refused, problems));
-        }
-        let repeated: HashSet<Key> = count.repeated();
-        let mut plan = Plan::default();
-        if !repeated.is_empty() {
-            let mut add = |key, order, row: &Row| {
-                if repeated.contains(&key) {
-                    plan.add(key, order, row);
-                }
-                Ok(())
-            };
-            self.each_place(unit, stop, |_| {}, &mut add).await?;
-        }
-        Ok(plan.sorted())
+    /// The reading itself failed: it is tried again.
+    fn failed(&self, cause: std::io::Error) -> source::Error {
+        source::Error { source_name: self.source.name().to_owned(), what: "reading its rows", cause }
     }
 
-    async fn each_place(
-        &self,
-        unit: &Unit,
-        stop: &CancellationToken,
-        mut see: impl FnMut(&Item),
-        mut each: impl FnMut(Key, Option<i64>, &Row) -> Result<(), Refused>,
-    ) -> Result<(), Left> {
-        let mut rows = self.source.rows(unit, self.mapper.columns()).await?;
-        while let Some(item) = rows.next().await? {
-            if stop.is_cancelled() {
-                return Err(Left::Stopped);
-            }
-            self.within_hours()?;
-            see(&item);
-            let Item::Row(row) = item else { continue };
-            if !self.mapper.is_record(&row) {
-                continue;
-            }
-            if let Some((natural_key, order)) = self.mapper.place(&row) {
-                each(order::key(&natural_key), order, &row).map_err(Left::Refused)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes a handful of items in; all that comes of them is durable together.
-    async fn chunk(&self, work: &mut Work, chunk: Vec<Item>) -> Result<(), Left> {
+    /// Takes a handful of items in; all that comes of them is durable together, with how far the unit was read.
+    async fn take_in(&self, work: &mut Work, handful: Vec<Prepared>) -> Result<(), Left> {
         let mut writes = self.intake.spool.begin().await?;
-        for item in chunk {
-            work.rows += u64::from(!matches!(item, Item::Note(_)));
+        for item in handful {
+            work.items += 1;
+            work.rows += u64::from(!matches!(item, Prepared::Note(_)));
             match item {
-                Item::Bad(problem) => {
+                Prepared::Bad(problem) => {
                     work.nameless += 1;
                     self.tell(&mut writes, work, None, problem).await?;
                 }
-                Item::Note(problem) => self.tell(&mut writes, work, None, problem).await?,
-                Item::Row(row) => self.row(&mut writes, work, row).await?,
+                Prepared::Note(problem) => self.tell(&mut writes, work, None, problem).await?,
+                Prepared::Skipped => work.skipped += 1,
+                Prepared::Row(row) => self.row(&mut writes, work, *row).await?,
             }
         }
+        self.keep_place(&mut writes, work).await?;
         self.intake.spool.commit(writes).await?;
         Ok(())
     }
 
-    async fn row(&self, writes: &mut Writes, work: &mut Work, row: Row) -> Result<(), Left> {
-        if !self.mapper.is_record(&row) {
-            work.skipped += 1;
-            return Ok(());
-        }
-        let place = self.mapper.place(&row);
-        let record_id = match &place {
-            Some((natural_key, _)) => Some(self.intake.sealer.record_id(self.mapper.record_type(), natural_key)?),
-            None => None,
-        };
-        let mapped = match self.mapper.map(&row) {
+    async fn row(&self, writes: &mut Writes, work: &mut Work, row: PreparedRow) -> Result<(), Left> {
+        work.line = row.line;
+        let record_id = row.of.as_ref().map(|(_, record_id)| record_id.as_str());
+        let mapped = match row.mapped {
             Ok(mapped) => {
                 work.mapped += 1;
                 work.changes.add(mapped.line, &mapped.changed);
@@ -303,18 +261,17 @@ impl Feed {
             }
             Err(problems) => {
                 for problem in problems {
-                    self.tell(writes, work, record_id.as_deref(), problem).await?;
+                    self.tell(writes, work, record_id, problem).await?;
                 }
                 self.intake.life.row_refused(self.source.name());
                 None
             }
         };
-        let (Some((natural_key, _)), Some(record_id)) = (place, record_id) else {
+        let Some((key, record_id)) = row.of else {
             work.nameless += 1;
             return Ok(());
         };
         self.seen(writes, work, &record_id, row.line).await?;
-        let key = order::key(&natural_key);
         let rank = match work.plan.turn(key, row.line) {
             Turn::Version(rank) => rank,
             Turn::Duplicate => {

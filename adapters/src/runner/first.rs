@@ -18,7 +18,7 @@ impl Adapter {
         let mut failures = 0;
         while !stop.is_cancelled() {
             match self.heads_of(&feed, failures, stop).await {
-                Ok(None) => return feed.watch(stop).await,
+                Ok(None) => return feed.watch_apart(stop).await,
                 Ok(Some(refused)) => {
                     feed.wait_for(refused);
                     failures += 1;

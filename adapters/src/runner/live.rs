@@ -10,6 +10,7 @@ use crate::{
     link::{Endpoint, Link},
     orders::Orders,
     snapshot::Looker,
+    source,
     spool::Spool,
     status::Writer,
 };
@@ -28,6 +29,7 @@ impl Adapter {
             config_digest: config_digest.clone(),
             directory: self.directory.clone(),
             min_free_bytes: self.config.limits.min_free_mib << 20,
+            inboxes: source::inboxes(&self.config),
         };
         let endpoints = self.config.hub.iter().filter_map(|endpoint| Endpoint::parse(endpoint)).collect();
         let (life, spool) = (Arc::clone(&self.intake.life), self.intake.spool.clone());

@@ -3,6 +3,8 @@
 
 use std::io::{self, BufRead};
 
+use memchr::memchr3;
+
 use crate::problem::{Reason, Refused};
 
 /// The longest record.
@@ -134,6 +136,7 @@ impl<R: BufRead> Records<R> {
             anything = true;
             if !matches!(byte, b'\n' | b'\r') {
                 record.take(byte, self.separator)?;
+                self.run(&mut record)?;
                 continue;
             }
             self.line += 1;
@@ -155,6 +158,24 @@ impl<R: BufRead> Records<R> {
     fn finish(mut record: Building) -> Result<Record, ReadError> {
         record.end_cell()?;
         Ok(Record { line: record.line, cells: record.cells, misquoted: record.misquoted })
+    }
+
+    /// Takes what stands before the next byte that may mean something, as far as it is in the buffer.
+    fn run(&mut self, record: &mut Building) -> Result<(), ReadError> {
+        let ending = match record.place {
+            Place::Plain => self.separator,
+            Place::Quoted => b'"',
+            Place::CellStart | Place::Mark | Place::Closed => return Ok(()),
+        };
+        let buffer = self.input.fill_buf()?;
+        let length = memchr3(ending, b'\n', b'\r', buffer).unwrap_or(buffer.len());
+        record.bytes += length;
+        if record.bytes > MAX_BYTES {
+            return Err(record.too_long("bytes"));
+        }
+        record.cell.extend_from_slice(&buffer[..length]);
+        self.input.consume(length);
+        Ok(())
     }
 
     fn byte(&mut self) -> io::Result<Option<u8>> {

@@ -105,7 +105,7 @@ pub(crate) fn survey(input: impl Read, wanted: Wanted) -> io::Result<Survey> {
             utf16 = encoding.map(Trial::new);
         }
         if seen.nul.is_none() {
-            seen.nul = chunk.iter().position(|&byte| byte == 0).map(|zero| at + zero as u64);
+            seen.nul = memchr::memchr(0, chunk).map(|zero| at + zero as u64);
         }
         if let Some(utf16) = &mut utf16 {
             utf16.feed(chunk, last);

@@ -2,7 +2,7 @@
 
 use tokio::sync::mpsc;
 
-use super::{Item, Rows, RowsError};
+use super::{Error, Item, Rows, RowsError};
 
 /// Items handed over at a time; with the channel's four chunks, all that is ever held.
 const CHUNK_ITEMS: usize = 128;
@@ -48,5 +48,37 @@ impl<'a> Hand<'a> {
         self.bytes = 0;
         let chunk = std::mem::replace(&mut self.chunk, Vec::with_capacity(CHUNK_ITEMS));
         chunk.is_empty() || self.sender.blocking_send(Ok(chunk)).is_ok()
+    }
+}
+
+impl Drop for Hand<'_> {
+    /// A reading that broke off must not look like one that came to its end.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let cause = std::io::Error::other("the reading thread panicked");
+            let error = Error { source_name: String::new(), what: "reading its rows", cause };
+            // Nobody listens any more: nothing is taken for the end.
+            let _ = self.sender.blocking_send(Err(RowsError::Failed(error)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Row;
+
+    #[tokio::test]
+    async fn a_reading_that_panics_is_no_end() {
+        let (sender, mut rows) = way();
+        let broken = tokio::task::spawn_blocking(move || {
+            let mut hand = Hand::new(&sender);
+            hand.over(Item::Row(Row { line: 1, cells: Vec::new() }));
+            hand.flush();
+            panic!("on purpose");
+        });
+        assert!(matches!(rows.next().await, Ok(Some(Item::Row(_)))));
+        assert!(matches!(rows.next().await, Err(RowsError::Failed(_))));
+        assert!(broken.await.is_err());
     }
 }

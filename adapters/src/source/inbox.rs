@@ -4,6 +4,10 @@
 //! A unit is one file of frames: length (4 bytes, big endian), then nonce, text and tag of one JSON value, bound to
 //! the unit's name and the frame's number. The last frame holds a NUL and what the source notes with the unit: a file
 //! without it was cut.
+//!
+//! - `waiting`: what waits, in numbers
+
+mod waiting;
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -13,6 +17,8 @@ use std::{
 };
 
 use aws_lc_rs::digest::{Context, SHA256};
+
+pub(crate) use waiting::{Place, places};
 
 use super::{Error, Item, Row, Rows, RowsError, Stamp, Unit, hand, json};
 use crate::{
@@ -27,6 +33,8 @@ const MAX_FRAME: u32 = (16 << 20) + 64;
 const END: u8 = 0;
 const FRESH: &str = ".tmp";
 const WAITING: &str = ".rows";
+/// How the time stands in a unit's name, in UTC.
+const NAMED: &str = "%Y%m%dT%H%M%S%3fZ";
 
 /// The folder of one source.
 #[derive(Clone, Debug)]
@@ -66,7 +74,7 @@ impl Inbox {
     pub(crate) fn fresh_name(clock: &dyn Clock, chance: &dyn Chance) -> io::Result<String> {
         let mut tail = [0; 8];
         chance.fill(&mut tail).map_err(io::Error::other)?;
-        Ok(format!("{}-{}", clock.now().strftime("%Y%m%dT%H%M%S%3fZ"), hex::encode(tail)))
+        Ok(format!("{}-{}", clock.now().strftime(NAMED), hex::encode(tail)))
     }
 
     /// Begins a unit. Nothing of it waits before [`Writer::finish`].

@@ -16,6 +16,12 @@ use crate::{
     spool::{Spool, Vault},
 };
 
+/// Where the inbox of a source lies: named by a digest, since a source's name may hold any character.
+pub(super) fn folder(state_dir: &Path, source: &str) -> PathBuf {
+    let digest = digest(&SHA256, source.as_bytes());
+    state_dir.join("inbox").join(hex::encode(&digest.as_ref()[..8]))
+}
+
 /// What sources that keep rows are made with.
 #[derive(Clone, Debug)]
 pub(crate) struct Keeping {
@@ -59,10 +65,9 @@ impl Keeping {
         Spool::look(&path, &key, self.chance.clone()).await.map(Some).map_err(io::Error::other)
     }
 
-    /// Where the inbox of a source lies: named by a digest, since a source's name may hold any character.
+    /// Where the inbox of a source lies.
     pub(super) fn folder(&self, source: &str) -> PathBuf {
-        let digest = digest(&SHA256, source.as_bytes());
-        self.state_dir.join("inbox").join(hex::encode(&digest.as_ref()[..8]))
+        folder(&self.state_dir, source)
     }
 
     /// The inbox of a source.

@@ -12,12 +12,33 @@ pub struct Backlog {
     pub record_type: String,
     /// Without a receipt.
     pub unsent: u64,
+    /// Of those, what was handed in and is not read yet: units, each of one record or many.
+    #[serde(default)]
+    pub unread: u64,
     /// Of those, waiting for their key or sender to be accepted.
     pub held: u64,
     /// With a receipt and without an outcome.
     pub awaiting: u64,
-    /// When the oldest without a receipt was sealed, milliseconds since 1970; 0 when there is none.
+    /// When the oldest without a receipt was sealed, or came in, milliseconds since 1970; 0 when there is none.
     pub oldest_ms: i64,
+}
+
+impl Backlog {
+    /// Adds what waits before the spool to what waits in it.
+    pub(crate) fn add_unread(all: &mut Vec<Self>, record_type: &str, units: u64, oldest_ms: Option<i64>) {
+        if units == 0 {
+            return;
+        }
+        let at = all.iter().position(|one| one.record_type == record_type).unwrap_or_else(|| {
+            all.push(Self { record_type: record_type.to_owned(), ..Self::default() });
+            all.len() - 1
+        });
+        let one = &mut all[at];
+        let known = Some(one.oldest_ms).filter(|_| one.unsent > 0);
+        one.oldest_ms = known.into_iter().chain(oldest_ms).min().unwrap_or(0);
+        one.unsent += units;
+        one.unread += units;
+    }
 }
 
 impl Spool {
@@ -83,7 +104,7 @@ impl Spool {
             INSERT OR REPLACE INTO meta (name, value)
             SELECT 'again:' || lower(hex(unit)), 'resync' FROM units WHERE done_ms >= ?";
         sqlx::query(sql).bind(since_ms).execute(&self.pool).await?;
-        Ok(())
+        self.forget_readings().await
     }
 
     /// Whether a record was taken from a unit that was worked off after this one: read again, the older one says nothing new.

@@ -3,6 +3,8 @@
 use super::{Error, Spool, Writes};
 use crate::life::{Halt, Life};
 
+const RECOVERED: &str = "recovered";
+
 fn fact(halt: &Halt, source: &str) -> String {
     match halt {
         Halt::Paused => format!("paused:{source}"),
@@ -33,6 +35,41 @@ impl Spool {
             life.ledger(position);
         }
         Ok(())
+    }
+
+    /// Notes that the state was lost and came back as it stood at a time (milliseconds since 1970): what was read since and never sent,
+    /// only the sources still have.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn set_recovered(&self, as_of_ms: i64) -> Result<(), Error> {
+        self.set_fact(RECOVERED, &as_of_ms.to_string()).await
+    }
+
+    /// Since when the sources are to be read again, where the state was lost and nobody asked for it yet.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn recovered(&self) -> Result<Option<i64>, Error> {
+        Ok(self.fact(RECOVERED).await?.map(|text| text.parse().unwrap_or(0)))
+    }
+
+    /// The sources are to be read again: nobody needs to be told any more.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn forget_recovered(&self) -> Result<(), Error> {
+        self.forget_fact(RECOVERED).await
+    }
+
+    /// Whether nothing was ever taken in here.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn is_new(&self) -> Result<bool, Error> {
+        let sql = "-- is_new\nSELECT EXISTS (SELECT 1 FROM units) OR EXISTS (SELECT 1 FROM readings) OR EXISTS (SELECT 1 FROM submissions)";
+        let old: i64 = sqlx::query_scalar(sql).fetch_one(&self.pool).await?;
+        Ok(old == 0)
     }
 
     /// Notes when each source was last looked at.

@@ -29,8 +29,6 @@ CREATE TABLE IF NOT EXISTS submissions (
     version       INTEGER NOT NULL,                   -- never changes
     state_after   TEXT NOT NULL,                      -- status and flags after it (JSON); never changes
     substance     BLOB NOT NULL,                      -- never changes
-    draft         BLOB,                               -- what it was sealed from, encrypted; until it ended
-    sealed        BLOB,                               -- the sealed record, encrypted; until seven days after it ended
     bytes         INTEGER NOT NULL,                   -- length of the sealed record
     stage         TEXT NOT NULL CHECK (stage IN ('ready', 'sent', 'receipted', 'held', 'released', 'refused', 'abandoned')),
     source        TEXT NOT NULL,                      -- the source that its row came from
@@ -38,7 +36,10 @@ CREATE TABLE IF NOT EXISTS submissions (
     file          TEXT NOT NULL,                      -- its name
     line          INTEGER NOT NULL,                   -- the row's line in it
     created_ms    INTEGER NOT NULL,
-    touched_ms    INTEGER NOT NULL                    -- when it entered its stage
+    touched_ms    INTEGER NOT NULL,                   -- when it entered its stage
+    -- Long texts stand last: what is before them is read without them.
+    draft         BLOB,                               -- what it was sealed from, encrypted; until it ended
+    sealed        BLOB                                -- the sealed record, encrypted; until seven days after it ended
 ) STRICT;
 CREATE INDEX IF NOT EXISTS submissions_by_stage ON submissions (stage, seq);
 CREATE INDEX IF NOT EXISTS submissions_by_record ON submissions (record_id, seq);
@@ -70,6 +71,14 @@ CREATE TABLE IF NOT EXISTS units (
     done_ms INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS units_by_name ON units (name);
+
+-- How far the unit that a source has in hand was read. Written with the rows that it speaks of; gone when the unit is worked off.
+CREATE TABLE IF NOT EXISTS readings (
+    source  TEXT PRIMARY KEY,  -- never changes
+    unit    BLOB NOT NULL,
+    planned BLOB NOT NULL,     -- what its first reading found (JSON), encrypted
+    reached BLOB               -- how far its rows were taken (JSON), encrypted; NULL before the first
+) STRICT;
 
 -- Which records had a row in the whole snapshots of a source. The generation is the reading that saw it last.
 CREATE TABLE IF NOT EXISTS presence (

@@ -315,10 +315,11 @@ impl Spool {
     /// # Errors
     /// The database failed.
     pub async fn submission(&self, writes: &mut Writes, id: &Digest) -> Result<Option<Ended>, Error> {
-        let sql = "-- submission\nSELECT * FROM submissions WHERE submission_id = ?";
+        let sql = "-- submission
+            SELECT record_id, record_type, version, state_after, substance, stage, source, unit, file, line, draft IS NULL AS again
+            FROM submissions WHERE submission_id = ?";
         let Some(row) = sqlx::query(sql).bind(&id[..]).fetch_optional(&mut **writes).await? else { return Ok(None) };
         let stage: String = row.try_get("stage")?;
-        let draft: Option<Vec<u8>> = row.try_get("draft")?;
         Ok(Some(Ended {
             record_id: row.try_get("record_id")?,
             record_type: row.try_get("record_type")?,
@@ -328,7 +329,7 @@ impl Spool {
             origin: origin(&row)?,
             under_way: matches!(stage.as_str(), "ready" | "sent" | "receipted" | "held"),
             receipted: stage == "receipted",
-            again: draft.is_none(),
+            again: row.try_get::<i64, _>("again")? != 0,
         }))
     }
 

@@ -322,3 +322,43 @@ async fn a_transaction_that_the_database_ended_by_itself_is_not_in_the_way_of_th
         spool.forget_fact("x").await.unwrap();
     }
 }
+
+#[test]
+fn what_waits_before_the_spool_is_unsent_too() {
+    let in_spool = Backlog { record_type: "a".into(), unsent: 2, awaiting: 1, oldest_ms: 50, ..Backlog::default() };
+    let mut all = vec![in_spool.clone()];
+    Backlog::add_unread(&mut all, "a", 0, None);
+    assert_eq!(all, [in_spool]);
+    Backlog::add_unread(&mut all, "a", 3, Some(40));
+    Backlog::add_unread(&mut all, "b", 1, Some(60));
+    assert_eq!((all[0].unsent, all[0].unread, all[0].awaiting, all[0].oldest_ms), (5, 3, 1, 40));
+    assert_eq!((all[1].record_type.as_str(), all[1].unsent, all[1].oldest_ms), ("b", 1, 60));
+    Backlog::add_unread(&mut all, "b", 1, Some(70));
+    assert_eq!((all[1].unread, all[1].oldest_ms), (2, 60));
+}
+
+#[tokio::test]
+async fn a_reading_goes_on_where_its_rows_are_durable() {
+    let place = place();
+    let spool = place.open().await;
+    let (unit, other) = ([1; 32], [2; 32]);
+    assert_eq!(spool.reading("s", &unit).await.unwrap(), None);
+    spool.begin_reading("s", &unit, b"planned").await.unwrap();
+    let mut writes = spool.begin().await.unwrap();
+    spool.reached(&mut writes, &unit, b"lost").await.unwrap();
+    drop(writes);
+    let reading = spool.reading("s", &unit).await.unwrap().unwrap();
+    assert_eq!(reading, Reading { planned: b"planned".to_vec(), reached: None }, "nothing without its rows");
+    let mut writes = spool.begin().await.unwrap();
+    spool.reached(&mut writes, &unit, b"row 5").await.unwrap();
+    spool.commit(writes).await.unwrap();
+    assert_eq!(spool.reading("s", &unit).await.unwrap().unwrap().reached.as_deref(), Some(&b"row 5"[..]));
+    spool.begin_reading("t", &other, b"").await.unwrap();
+    spool.finish_unit("s", ("u", &unit), (5, 5), false, 1).await.unwrap();
+    assert_eq!(spool.reading("s", &unit).await.unwrap(), None);
+    assert!(spool.reading("t", &other).await.unwrap().is_some());
+    spool.begin_reading("t", &unit, b"").await.unwrap();
+    assert_eq!(spool.reading("t", &other).await.unwrap(), None, "one unit of a source is in hand");
+    spool.read_again(0).await.unwrap();
+    assert_eq!(spool.reading("t", &unit).await.unwrap(), None, "what is read again is read from its beginning");
+}

@@ -50,6 +50,8 @@ impl Spool {
             .await?;
         let sql = "-- finish_unit_again\nDELETE FROM meta WHERE name = 'again:' || lower(hex(?))";
         sqlx::query(sql).bind(&digest[..]).execute(&mut *writes).await?;
+        let sql = "-- finish_unit_reading\nDELETE FROM readings WHERE unit = ?";
+        sqlx::query(sql).bind(&digest[..]).execute(&mut *writes).await?;
         let sql = "-- finish_unit_close
             UPDATE problems SET closed_ms = ?
             WHERE source = ? AND unit <> ? AND record_id IS NULL AND closed_ms IS NULL AND (? OR note = 1 OR file = ?)";

@@ -1,6 +1,6 @@
 //! What keeps a source from being read on: a halt, a full spool or disk.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
@@ -35,10 +35,10 @@ pub(super) async fn end(hours: &Hours, intake: &Intake, source: &str, stop: &Can
 }
 
 impl Feed {
-    /// Whether rows may be read on, where the hours hold for them.
-    pub(super) fn within_hours(&self) -> Result<(), Left> {
-        let over = self.reads_there && !self.hours.include(self.intake.clock.now());
-        if over { Err(Left::Over) } else { Ok(()) }
+    /// Whether rows may be read on, where the hours hold for them; for a thread that reads.
+    pub(super) fn within_hours(&self) -> impl Fn() -> Result<(), Left> + Send + 'static {
+        let (hours, clock, reads_there) = (self.hours.clone(), Arc::clone(&self.intake.clock), self.reads_there);
+        move || if reads_there && !hours.include(clock.now()) { Err(Left::Over) } else { Ok(()) }
     }
 
     /// Whether the source is not to be read: by command, or because almost everything of it fails.
@@ -64,6 +64,7 @@ impl Feed {
 
     /// Waits until the spool has room: a hub that is away stops the reading, not the disk.
     pub(super) async fn room(&self, stop: &CancellationToken) -> Result<(), Left> {
+        let within_hours = self.within_hours();
         loop {
             if stop.is_cancelled() {
                 return Err(Left::Stopped);
@@ -71,7 +72,7 @@ impl Feed {
             if self.halted() {
                 return Err(Left::Halted);
             }
-            self.within_hours()?;
+            within_hours()?;
             let counts = self.intake.spool.counts().await?;
             let waiting = counts.under_way() + counts.held + counts.stopped;
             if waiting < self.limits.max_waiting && free_bytes(&self.directory) >= self.limits.min_free_mib << 20 {

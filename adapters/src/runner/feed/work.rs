@@ -47,6 +47,10 @@ pub(super) struct Work {
     pub(super) plan: Plan,
     pub(super) sequence: Sequence<Mapped>,
     pub(super) changes: Changes,
+    /// Items of the source that were taken: where its reading goes on.
+    pub(super) items: u64,
+    /// The line of the last row among them.
+    pub(super) line: u64,
     pub(super) rows: u64,
     pub(super) skipped: u64,
     pub(super) mapped: u64,
@@ -68,6 +72,8 @@ impl Work {
             plan: Plan::default(),
             sequence: Sequence::default(),
             changes: Changes::default(),
+            items: 0,
+            line: 0,
             rows: 0,
             skipped: 0,
             mapped: 0,
@@ -80,6 +86,7 @@ impl Work {
 }
 
 /// Why a unit is left.
+#[derive(Debug)]
 pub(super) enum Left {
     /// Almost every row fails.
     Judged(Refused, Vec<RowProblem>),
