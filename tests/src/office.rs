@@ -3,7 +3,8 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs::{self, File},
+    io::{BufWriter, Write as _},
     net::SocketAddr,
     ops::Range,
     path::{Path, PathBuf},
@@ -36,6 +37,8 @@ const NEW: u32 = ROWS / 2;
 const SERIALS: usize = 10_000;
 /// Of Zibo; Gaoqing first.
 const DIVISIONS: [u32; 8] = [370322, 370302, 370303, 370304, 370305, 370306, 370321, 370323];
+/// A licence beyond those divisions is of another one of the province: so many numbers there are in all.
+pub const LICENCES: u32 = 4_000_000;
 /// The digit that a number begins with, and what it says.
 const KINDS: [(char, &str); 3] = [('2', "餐饮服务经营者"), ('1', "食品销售经营者"), ('3', "单位食堂")];
 /// So many synthetic bodies there are; beyond them one holds several licences.
@@ -238,10 +241,13 @@ pub fn drop_file(folder: &Path, number: u32) {
 
 /// A file whole or not at all: its name ends otherwise until it is.
 fn drop_rows(folder: &Path, name: &str, licences: Range<u32>, number: u32) {
-    let rows = licences.map(|licence| row(licence, number));
-    let text = format!("{HEADINGS}\n{}", rows.collect::<String>());
     let (draft, name) = (folder.join(format!("{name}.tmp")), folder.join(name));
-    fs::write(&draft, text).expect("a file is written");
+    let mut file = BufWriter::new(File::create(&draft).expect("a file is made"));
+    writeln!(file, "{HEADINGS}").expect("a heading is written");
+    for licence in licences {
+        file.write_all(row(licence, number).as_bytes()).expect("a row is written");
+    }
+    file.flush().expect("a file is written");
     fs::rename(draft, name).expect("a file is dropped");
 }
 
@@ -258,7 +264,7 @@ pub fn headings() -> Vec<&'static str> {
 /// What stands under [`headings`] for a licence; `number` says which premises it names, and when.
 #[must_use]
 pub fn cells(licence: u32, number: u32) -> [String; 16] {
-    let kind = KINDS[licence as usize / SERIALS / DIVISIONS.len()].1;
+    let (_, (_, kind)) = issued(licence);
     let (place, hour, minute, second) = (number + 1, number / 3600, number / 60 % 60, number % 60);
     [
         licence_number(licence),
@@ -280,14 +286,25 @@ pub fn cells(licence: u32, number: u32) -> [String; 16] {
     ]
 }
 
+/// Division and kind.
+fn issued(licence: u32) -> (u32, (char, &'static str)) {
+    let nth = licence as usize / SERIALS;
+    if let Some(kind) = KINDS.get(nth / DIVISIONS.len()) {
+        return (DIVISIONS[nth % DIVISIONS.len()], *kind);
+    }
+    let (more, kind) = ((licence / SERIALS as u32 - 24) / 3, KINDS[nth % KINDS.len()]);
+    // Cities from Dongying on, with more districts than any has.
+    (370_500 + more / 99 * 100 + more % 99 + 1, kind)
+}
+
 /// The number of a synthetic licence (serials 99 and four digits of each division and kind), its check digit by ISO 7064 MOD 11,10.
 ///
 /// # Panics
-/// When `licence` is not below 240,000.
+/// When `licence` is not below [`LICENCES`].
 #[must_use]
 pub fn licence_number(licence: u32) -> String {
-    let (nth, serial) = (licence as usize / SERIALS, licence as usize % SERIALS);
-    let (division, kind) = (DIVISIONS[nth % DIVISIONS.len()], KINDS[nth / DIVISIONS.len()].0);
+    assert!(licence < LICENCES, "there are no more numbers");
+    let ((division, (kind, _)), serial) = (issued(licence), licence as usize % SERIALS);
     let digits = format!("{kind}{division}99{serial:04}");
     let product = digits.bytes().fold(10, |product, digit| {
         let sum = (product + u32::from(digit - b'0')) % 10;
@@ -304,9 +321,10 @@ mod tests {
     fn licence_numbers_have_the_check_digit_of_the_samples() {
         assert_eq!(licence_number(1000), "JY23703229910008");
         assert_eq!(licence_number(1001), "JY23703229910016");
-        let mut numbers: Vec<String> = (0..240_000).map(licence_number).collect();
+        // One of each division and kind.
+        let mut numbers: Vec<String> = (0..LICENCES).step_by(SERIALS).map(licence_number).collect();
         numbers.sort_unstable();
         numbers.dedup();
-        assert_eq!(numbers.len(), 240_000, "no two are the same");
+        assert_eq!(numbers.len(), LICENCES as usize / SERIALS, "no two are the same");
     }
 }
