@@ -14,7 +14,14 @@ use std::{
 
 use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::{sync::watch, time::Instant};
-use weft_adapter::{Config, Surroundings, backup, status::status};
+use tokio_util::sync::CancellationToken;
+use weft_adapter::{
+    Config, Surroundings,
+    ask::{Asked, ask},
+    backup,
+    spool::OrderKind,
+    status::{Status, status},
+};
 use weft_record::record_id::RecordIdKey;
 use weft_tests::{
     department::confirm,
@@ -27,15 +34,16 @@ use weft_tests::{
     skipped_by_quick,
 };
 
-/// What an unoptimised build gets through in some minutes: after every kill the file is read from its beginning, twice.
-/// `WEFT_BACKFILL_ROWS=200000` takes more, up to 240,000.
-const ROWS: u32 = 30_000;
-const QUICK_ROWS: u32 = 5_000;
+/// `WEFT_BACKFILL_ROWS` takes another number.
+const ROWS: u32 = 200_000;
+const QUICK_ROWS: u32 = 2_000;
 /// The kills are spread over so many parts of the file; in every second part the next adapter is killed soon after its start too.
 const PARTS: u32 = 8;
-const KILLS: usize = 8;
+const QUICK_PARTS: u32 = 2;
+const KILLS: usize = 10;
 /// How long the hub is away.
 const AWAY: Duration = Duration::from_secs(5);
+const QUICK_AWAY: Duration = Duration::from_secs(1);
 /// How long a busy machine may take to go on after a kill, or to the end.
 const PATIENCE: Duration = Duration::from_secs(300);
 const FILE: &str = "all.csv";
@@ -117,8 +125,33 @@ impl Bench {
 
     /// Sealed versions without an outcome.
     async fn left(&self) -> u64 {
-        let backlog = status(&self.config(), &Surroundings::system()).await.unwrap().snapshot.backlog;
+        let backlog = self.status().await.snapshot.backlog;
         backlog.iter().map(|one| one.unsent + one.awaiting).sum()
+    }
+
+    /// Waits until `status` says so.
+    async fn told(&self, adapter: &Process, state: &str) {
+        adapter
+            .wait_until(PATIENCE, async || {
+                let told = self.status().await;
+                if told.state == state { Ok(()) } else { Err(format!("{told:?}")) }
+            })
+            .await;
+    }
+
+    /// Not at once where the adapter is just making its spool.
+    async fn status(&self) -> Status {
+        eventually(PATIENCE, || async { status(&self.config(), &Surroundings::system()).await }).await
+    }
+
+    /// A second adapter on the same state ends at once, with a code that says so.
+    async fn assert_alone(&self) {
+        eventually(PATIENCE, || async {
+            if self.office.state().in_use().unwrap() { Ok(()) } else { Err("nobody has the state") }
+        })
+        .await;
+        let second = self.adapter();
+        assert!(!second.wait(PATIENCE).await.success(), "{}", second.last_words());
     }
 
     /// Waits until so many versions are indexed, while the adapter lives.
@@ -146,6 +179,11 @@ impl Bench {
             .await;
         adapter.kill9();
         assert_eq!(self.left().await, 0, "the spool is empty");
+        eventually(PATIENCE, || async {
+            let told = self.status().await;
+            if told.state == "not-running" && told.needs_person { Ok(()) } else { Err(format!("{told:?}")) }
+        })
+        .await;
         let (found, outcomes) = found(&index(&self.hub)).await;
         let name = |licence| self.ids.name(OFFICE_TYPE, &[licence_number(licence)]).unwrap().to_string();
         let wanted: BTreeSet<(String, i64)> =
@@ -197,32 +235,36 @@ struct Kills {
     in_file: usize,
     /// Sealed versions had no outcome yet.
     in_flight: usize,
-    /// Either.
-    under_way: usize,
 }
 
 impl Kills {
     /// SIGKILL; then what it left under way is counted.
     async fn kill(&mut self, bench: &Bench, adapter: &Process) {
         adapter.kill9();
+        // It had no last word: what it wrote before still counts as new for a while.
+        assert!(bench.status().await.snapshot.ended.is_none());
         let (in_file, in_flight) = (!bench.done(FILE), bench.left().await > 0);
         self.all += 1;
         self.in_file += usize::from(in_file);
         self.in_flight += usize::from(in_flight);
-        self.under_way += usize::from(in_file || in_flight);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_long_back_fill_survives_kills() {
     let wished = std::env::var("WEFT_BACKFILL_ROWS").ok().map(|rows| rows.parse().expect("a number of rows"));
-    let rows = wished.unwrap_or_else(|| if skipped_by_quick("time for all rows") { QUICK_ROWS } else { ROWS });
+    let quick = skipped_by_quick("time for all rows");
+    let (all, parts, away) = if quick { (QUICK_ROWS, QUICK_PARTS, QUICK_AWAY) } else { (ROWS, PARTS, AWAY) };
+    let rows = wished.unwrap_or(all);
     let (mut bench, mut moments, mut kills) = (Bench::start(|_| {}).await, Moments::new(), Kills::default());
     bench.office.drop_rows(FILE, 0..rows, 0);
     let begun = Instant::now();
     let mut adapter = bench.adapter();
-    for part in 0..PARTS {
-        let slice = rows / PARTS;
+    if rows >= ROWS {
+        bench.told(&adapter, "back-filling").await;
+    }
+    for part in 0..parts {
+        let slice = rows / parts;
         bench.indexed(&adapter, part * slice + 1 + moments.below(slice)).await;
         tokio::time::sleep(moments.pause(200)).await;
         kills.kill(&bench, &adapter).await;
@@ -233,25 +275,29 @@ async fn a_long_back_fill_survives_kills() {
             kills.kill(&bench, &adapter).await;
             adapter = bench.adapter();
         }
-        if part == PARTS / 2 {
+        if part == parts / 2 {
             bench.stop_hub().await;
             // Killed once more while it has nobody to send to.
-            tokio::time::sleep(AWAY / 2).await;
+            tokio::time::sleep(away / 2).await;
             kills.kill(&bench, &adapter).await;
             adapter = bench.adapter();
-            tokio::time::sleep(AWAY / 2).await;
+            bench.told(&adapter, "unconnected").await;
+            bench.assert_alone().await;
+            tokio::time::sleep(away / 2).await;
             bench = bench.start_hub().await;
         }
     }
     bench.assert_whole(adapter, &[FILE], &[(0..rows, 1)]).await;
     eprintln!("{rows} rows after {:?} and {kills:?}", begun.elapsed());
-    let enough = if rows >= ROWS { KILLS } else { 2 };
-    assert!(kills.under_way >= enough, "too few kills met work under way: {kills:?}");
+    let (in_flight, in_file) = if rows >= ROWS { (KILLS, PARTS as usize / 2) } else { (1, 0) };
+    assert!(kills.in_flight >= in_flight, "too few kills met versions in flight: {kills:?}");
+    assert!(kills.in_file >= in_file, "too few kills met the file half read: {kills:?}");
     bench.stop_hub().await;
 }
 
 const FEW: u32 = 2_000;
 const AGAIN: &str = "again.csv";
+const UNSENT: &str = "unsent.csv";
 const PASSPHRASE: &str = "an easy passphrase";
 
 /// Little waits in the spool, so that the file is under way for as long as its versions are.
@@ -284,18 +330,31 @@ async fn a_wiped_folder_is_recovered_both_ways() {
     from_the_hubs_heads().await;
 }
 
+async fn backed_up(bench: &Bench, folder: &Path) -> PathBuf {
+    let file = folder.join("adapter.backup");
+    backup::backup(&bench.config(), &file, PASSPHRASE, &Surroundings::system()).await.unwrap();
+    file
+}
+
 async fn from_its_backup() {
     let bench = Bench::start(narrow).await;
     bench.office.drop_rows(FILE, 0..FEW, 0);
     let adapter = bench.adapter();
     bench.indexed(&adapter, 200).await;
     let folder = scratch("backup");
-    let (config, file, surroundings) = (bench.config(), folder.path().join("adapter.backup"), Surroundings::system());
-    backup::backup(&config, &file, PASSPHRASE, &surroundings).await.unwrap();
+    let file = backed_up(&bench, folder.path()).await;
     let then = count(&index(&bench.hub)).await;
     lose(&bench, &adapter, then + 300).await;
-    backup::restore(&config, &file, PASSPHRASE, &surroundings).await.unwrap();
+    backup::restore(&bench.config(), &file, PASSPHRASE, &Surroundings::system()).await.unwrap();
     go_on(bench).await;
+}
+
+/// Joins anew into the empty folder, as the same adapter.
+async fn join_anew(bench: &Bench) {
+    let token = bench.hub.join_token(&format!("department/{OFFICE}/adapter/counter")).await;
+    let (token, surroundings) = (here(&token, bench.hub.enrolment), Surroundings::system());
+    let joined = weft_adapter::join(&token, &bench.office.state(), &surroundings).await.unwrap();
+    confirm(&bench.hub, OFFICE, &joined.fingerprint).await.unwrap();
 }
 
 async fn from_the_hubs_heads() {
@@ -303,9 +362,46 @@ async fn from_the_hubs_heads() {
     bench.office.drop_rows(FILE, 0..FEW, 0);
     let adapter = bench.adapter();
     lose(&bench, &adapter, 500).await;
-    let token = bench.hub.join_token(&format!("department/{OFFICE}/adapter/counter")).await;
-    let (token, surroundings) = (here(&token, bench.hub.enrolment), Surroundings::system());
-    let joined = weft_adapter::join(&token, &bench.office.state(), &surroundings).await.unwrap();
-    confirm(&bench.hub, OFFICE, &joined.fingerprint).await.unwrap();
+    join_anew(&bench).await;
     go_on(bench).await;
+}
+
+/// A file is done with when its rows are in the spool: some of them were in the lost folder alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_was_read_to_its_end_and_never_sent_is_asked_for_and_read_again() {
+    for restored in [true, false] {
+        let mut bench = Bench::start(|_| {}).await;
+        bench.office.drop_rows(FILE, 0..FEW, 0);
+        let adapter = bench.adapter();
+        bench.indexed(&adapter, FEW).await;
+        let folder = scratch("backup");
+        let file = backed_up(&bench, folder.path()).await;
+        bench.stop_hub().await;
+        bench.office.drop_rows(UNSENT, FEW..FEW + 300, 0);
+        eventually(PATIENCE, || async { if bench.done(UNSENT) { Ok(()) } else { Err("the file is not done") } }).await;
+        adapter.kill9();
+        assert!(bench.left().await > 0, "some of it was sent to nobody");
+        fs::remove_dir_all(bench.office.state().path()).unwrap();
+        bench = bench.start_hub().await;
+        if restored {
+            backup::restore(&bench.config(), &file, PASSPHRASE, &Surroundings::system()).await.unwrap();
+        } else {
+            join_anew(&bench).await;
+        }
+        let adapter = bench.adapter();
+        bench.told(&adapter, "failing").await;
+        let told = bench.status().await;
+        assert!(told.needs_person && told.en.contains("weft adapter resync --since "), "{told:?}");
+        let since = told.en.rsplit_once(' ').unwrap().1.parse::<jiff::Timestamp>().unwrap();
+        // As the person does who was told.
+        let since_ms = Some(since.as_millisecond());
+        let asked = Asked { kind: OrderKind::Resync, source: String::new(), since_ms, repair: false };
+        let asking = ask(bench.config(), asked, Surroundings::system(), CancellationToken::new());
+        assert!(tokio::time::timeout(PATIENCE, asking).await.expect("it is carried out").unwrap().done);
+        bench.indexed(&adapter, FEW + 300).await;
+        bench.told(&adapter, "healthy").await;
+        bench.office.drop_rows(AGAIN, 500..600, 1);
+        bench.assert_whole(adapter, &[FILE, UNSENT, AGAIN], &[(0..FEW + 300, 1), (500..600, 2)]).await;
+        bench.stop_hub().await;
+    }
 }
