@@ -169,6 +169,9 @@ reasons! {
     /// The row's watermark is NULL.
     WatermarkMissing = "watermark_missing",
         "水位列为空，无法得知该行何时变动，只能每次重读；请在本部门系统中补上", "the watermark column is empty, so nothing tells when the row changes and it is read every time; fill it in the department's system";
+    /// A cell of a database is no text in the encoding configured.
+    TextUnreadable = "text_unreadable",
+        "所示列的内容不是所配置编码的文字；请在本部门系统中改正该行，或改正 odbc.encoding", "the column named is no text in the encoding configured; correct the row in the department's system, or correct odbc.encoding";
     /// The account of a database can do more than read.
     AccountCanWrite = "account_can_write",
         "数据库账号不止有只读权限；请换用只读账号", "the database account can do more than read; use one that can only read";

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use weft_adapter::{
     problem::Reason,
     source::{
-        Source,
+        Ending, Item, Source,
         contract::{
             self,
             in_turn::{Hand, InTurn},
@@ -20,7 +20,7 @@ use weft_adapter::{
 };
 use weft_tests::{
     postgres, skipped_by_quick,
-    tables::{drain, next_base, refused, source},
+    tables::{drain, next_base, refused, source, waiting},
 };
 
 const COLUMNS: [&str; 2] = ["key", "value"];
@@ -85,6 +85,18 @@ impl Database {
         };
         let helper = helper();
         format!("[source.odbc]\ndriver = \"{driver}\"\nconnection = {connection}\nhelper = {helper:?}\n{more}")
+    }
+
+    /// PostgreSQL's driver without UTF-16, whose client has the character set that the environment says, as those of
+    /// other makers do.
+    fn ansi(&self, charset: &str, more: &str, columns: &[&str]) -> Box<dyn Source> {
+        let wrapped = self.folder().join("helper");
+        let script = format!("#!/bin/sh\nPGCLIENTENCODING={charset} exec '{}'\n", helper().display());
+        std::fs::write(&wrapped, script).unwrap();
+        std::fs::set_permissions(&wrapped, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let kind = self.kind(more).replace("PostgreSQL Unicode", "PostgreSQL ANSI");
+        let kind = kind.replace(&format!("{:?}", helper()), &format!("{wrapped:?}"));
+        source(self.folder(), &kind, columns)
     }
 
     fn source(&self, more: &str, columns: &[&str]) -> Box<dyn Source> {
@@ -206,7 +218,106 @@ async fn text_in_gbk_is_read() {
     let mut gbk = database.source("table = \"licences\"\nencoding = \"gbk\"", &COLUMNS);
     assert_eq!(drain(gbk.as_mut(), &COLUMNS).await, [["1|高青"]]);
     let mut utf8 = database.source("table = \"licences\"\nencoding = \"utf8\"", &COLUMNS);
-    assert!(refused(utf8.as_mut()).await.contains("does not fit"), "never guessed");
+    assert_eq!(items(utf8.as_mut(), &COLUMNS).await, ["1: value text_unreadable"], "never guessed");
+}
+
+/// A view whose names are Chinese, in a schema that is as well. The second byte of 乗 in GBK is a backslash; the low byte
+/// of 丢 in UTF-16 is a quotation mark.
+const CHINESE: &str = "CREATE SCHEMA \"卫生局\"; CREATE TABLE \"卫生局\".\"许可证底表\" (\"编号\" varchar(40), \"名称\" varchar(40), \
+                       \"更新时间\" timestamp(0)); INSERT INTO \"卫生局\".\"许可证底表\" SELECT '鲁卫' || i, '高青乗' || i, \
+                       '2026-01-01 08:00:00' FROM generate_series(1, 5) i; CREATE VIEW \"卫生局\".\"丢失许可证\" AS SELECT * \
+                       FROM \"卫生局\".\"许可证底表\"; CREATE VIEW v_licence AS SELECT * FROM \"卫生局\".\"许可证底表\"";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_driver_without_utf_16_is_spoken_to_in_bytes() {
+    if skipped_by_quick("postgres and unixODBC") {
+        return;
+    }
+    let database = Database::postgres().await;
+    database.run(CHINESE).await;
+    let columns = ["名称", "编号"];
+    let row = |number: usize| format!("高青乗{number}|鲁卫{number}");
+    let all: Vec<String> = (1..=5).map(row).collect();
+    for (charset, encoding) in [("GBK", "gbk"), ("GB18030", "gbk"), ("UTF8", "utf8")] {
+        for table in ["schema = \"卫生局\"\ntable = \"丢失许可证\"", "table = \"丢失许可证\"", "table = \"V_LICENCE\""]
+        {
+            let whole = format!("{table}\nencoding = \"{encoding}\"");
+            let told = drain(database.ansi(charset, &whole, &columns).as_mut(), &columns).await;
+            let mut told = told.concat();
+            told.sort();
+            assert_eq!(told, all, "{charset}, {table}: as a snapshot");
+            // All rows have one watermark, so the key, which is Chinese, is bound from page to page.
+            let marked = format!(
+                "{whole}\nkey = [\"编号\"]\nunit_rows = 2\nwatermark = {{ column = \"更新时间\", kind = \"timestamp\" }}"
+            );
+            let mut told = drain(database.ansi(charset, &marked, &columns).as_mut(), &columns).await.concat();
+            told.sort();
+            told.dedup();
+            assert_eq!(told, all, "{charset}, {table}: by watermark");
+        }
+    }
+    let missing = "table = \"许可证丢\"\nencoding = \"gbk\"";
+    let said = refused(database.ansi("GBK", missing, &columns).as_mut()).await;
+    assert!(said.contains("the catalogue shows no table"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_driver_with_utf_16_may_give_bytes() {
+    if skipped_by_quick("postgres and unixODBC") {
+        return;
+    }
+    let database = Database::postgres().await;
+    database.run(CHINESE).await;
+    for table in ["schema = \"卫生局\"\ntable = \"丢失许可证\"", "table = \"v_licence\""] {
+        let more = format!("{table}\nencoding = \"utf8\"");
+        let told = drain(database.source(&more, &["编号", "名称"]).as_mut(), &["名称"]).await.concat();
+        assert_eq!((told.len(), told[0].as_str()), (5, "高青乗1"), "{table}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_is_no_text_is_a_problem_of_that_row() {
+    if skipped_by_quick("postgres and unixODBC") {
+        return;
+    }
+    let database = Database::postgres().await;
+    let raw = format!("raw_{}", next_base());
+    let made = format!("CREATE DATABASE {raw} ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'");
+    database.run(&made).await;
+    let Database::Postgres(url, folder) = database else { unreachable!("made above") };
+    let (server, _) = url.split_once('?').unwrap().0.rsplit_once('/').unwrap();
+    let database = Database::Postgres(format!("{server}/{raw}?sslmode=disable"), folder);
+    database
+        .run(
+            "CREATE TABLE licences (key varchar(40), value varchar(40), n int); INSERT INTO licences VALUES ('1', \
+             E'\\xB8\\xDF\\xC7\\xE0', 1), ('2', E'\\xB8\\xDF\\xC7', 2), ('3', 'x', 3)",
+        )
+        .await;
+    let expected = ["1|高青", "2: value text_unreadable", "3|x"];
+    for more in [String::new(), BY_NUMBER.replace("250000", "2")] {
+        let more = format!("table = \"licences\"\nkey = [\"key\"]\nencoding = \"gbk\"\n{more}");
+        // The server looks at nothing, as many do.
+        let mut licences = database.ansi("SQL_ASCII", &more, &COLUMNS);
+        assert_eq!(items(licences.as_mut(), &COLUMNS).await, expected);
+    }
+}
+
+/// What is told, row by row: its cells, or what is wrong with it.
+async fn items(source: &mut dyn Source, columns: &[&str]) -> Vec<String> {
+    let columns: Vec<String> = columns.iter().map(|&column| column.to_owned()).collect();
+    let (mut told, mut line) = (Vec::new(), 0);
+    while let Some(unit) = waiting(source).await {
+        let mut rows = source.rows(&unit, &columns).await.unwrap();
+        while let Some(item) = rows.next().await.unwrap() {
+            line += 1;
+            told.push(match item {
+                Item::Row(row) => row.cells.join("|"),
+                Item::Bad(problem) | Item::Note(problem) => format!("{line}: {} {}", problem.column, problem.reason),
+            });
+        }
+        source.finish(&unit, Ending::Done { report: String::new() }).await.unwrap();
+    }
+    told
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,9 +6,13 @@ use odbc_api::{
     buffers::{ColumnarBuffer, TextColumn},
 };
 
-use crate::session::Failure;
+use crate::{
+    protocol::UNREADABLE,
+    session::Failure,
+    text::{Narrow, unreadable},
+};
 
-/// A row: text, or NULL.
+/// A row: text, or NULL; a cell that cannot be decoded begins with [`UNREADABLE`].
 pub(crate) type Row = Vec<Option<String>>;
 
 /// Memory of the rows fetched at a time, and how many they are at most.
@@ -74,8 +78,11 @@ macro_rules! hand_over {
             for number in 0..count {
                 let mut row = Row::with_capacity($columns.len());
                 for (place, column) in $columns.iter().enumerate() {
-                    let cell = batch.column(place).get(number).map(|text| $decode(text)).transpose()?;
-                    row.push(cell.map(|text| column.text(text)));
+                    let cell = batch.column(place).get(number);
+                    row.push(cell.map(|units| match $decode(units).filter(|text| !text.contains(UNREADABLE)) {
+                        Some(text) => column.text(text),
+                        None => unreadable(units),
+                    }));
                 }
                 rows.push(row);
             }
@@ -92,41 +99,21 @@ macro_rules! hand_over {
 pub(crate) fn wide(cursor: impl Cursor, columns: &[Column], limit: u64, each: Each<'_>) -> Result<(), Failure> {
     let rows = batch(columns, 2);
     let buffers = (1..).zip(columns).map(|(place, column)| (place, TextColumn::<u16>::new(rows, column.length)));
-    hand_over!(cursor, buffers.collect(), columns, limit, utf16, each)
+    hand_over!(cursor, buffers.collect(), columns, limit, |units| String::from_utf16(units).ok(), each)
 }
-
-/// How bytes become text.
-type Decode = fn(&[u8]) -> Result<String, Failure>;
 
 pub(crate) fn narrow(
     cursor: impl Cursor,
     columns: &[Column],
     limit: u64,
-    decode: Decode,
+    narrow: Narrow,
     each: Each<'_>,
 ) -> Result<(), Failure> {
     // Up to four bytes a character, of lengths that drivers give in characters.
     let wide: Vec<Column> = columns.iter().map(|column| Column { length: column.length * 4, ..*column }).collect();
     let rows = batch(&wide, 1);
     let buffers = (1..).zip(&wide).map(|(place, column)| (place, TextColumn::<u8>::new(rows, column.length)));
-    hand_over!(cursor, buffers.collect(), columns, limit, decode, each)
-}
-
-fn no_text(kind: &str) -> Failure {
-    Failure::Driver { state: "22021".to_owned(), said: format!("a value is no {kind}") }
-}
-
-pub(crate) fn utf16(text: &[u16]) -> Result<String, Failure> {
-    String::from_utf16(text).map_err(|_| no_text("UTF-16"))
-}
-
-pub(crate) fn utf8(text: &[u8]) -> Result<String, Failure> {
-    String::from_utf8(text.to_vec()).map_err(|_| no_text("UTF-8"))
-}
-
-pub(crate) fn gb18030(text: &[u8]) -> Result<String, Failure> {
-    let decoded = encoding_rs::GB18030.decode_without_bom_handling_and_without_replacement(text);
-    decoded.map(std::borrow::Cow::into_owned).ok_or_else(|| no_text("GB18030"))
+    hand_over!(cursor, buffers.collect(), columns, limit, |bytes| narrow.decode(bytes), each)
 }
 
 #[cfg(test)]
@@ -145,11 +132,5 @@ mod tests {
         assert_eq!(Column::of(DataType::WLongVarchar { length: NonZeroUsize::new(1 << 30) }).length, MOST);
         assert_eq!(batch(&[varchar; 200], 2), 2);
         assert_eq!(batch(&[], 2), BATCH_ROWS);
-    }
-
-    #[test]
-    fn bytes_are_text_or_an_error() {
-        assert_eq!(gb18030(&[0xb8, 0xdf, 0xc7, 0xe0]).unwrap(), "高青");
-        assert!(gb18030(&[0xff, 0xff]).is_err() && utf8(&[0xb8]).is_err() && utf16(&[0xd800]).is_err());
     }
 }

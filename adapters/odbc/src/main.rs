@@ -7,6 +7,7 @@ mod fetch;
 #[allow(unreachable_pub, reason = "the same text is a module of the adapter, where it is public")]
 mod protocol;
 mod session;
+mod text;
 
 use std::{
     io::{self, BufWriter},
@@ -15,6 +16,7 @@ use std::{
 
 use protocol::{Answer, Request, VERSION, receive, send};
 use session::{Failure, Session};
+use text::Narrow;
 
 fn main() -> ExitCode {
     match serve() {
@@ -31,10 +33,20 @@ fn serve() -> io::Result<()> {
     let mut input = io::stdin().lock();
     let mut output = BufWriter::new(io::stdout().lock());
     let mut session = None;
+    let mut narrow = None;
     while let Some(request) = receive::<Request>(&mut input)? {
+        if let Request::Connect { text, .. } = request {
+            narrow = Narrow::of(text);
+        }
         if let Err(failure) = answer(request, &mut session, &mut output) {
             match failure {
-                Failure::Driver { state, said } => send(&mut output, &Answer::Failed { state, said })?,
+                Failure::Driver { state, said } => {
+                    let said = match narrow {
+                        Some(narrow) => narrow.message(said),
+                        None => said,
+                    };
+                    send(&mut output, &Answer::Failed { state, said })?;
+                }
                 Failure::Output(error) => return Err(error),
             }
         }

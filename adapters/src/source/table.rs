@@ -280,10 +280,10 @@ impl Source for TableSource {
             places.push(place.ok_or_else(missing)?);
         }
         let (sender, receiver) = mpsc::channel(CHUNKS);
-        let (staged, width) = (page.staged.clone(), self.columns.len());
+        let (staged, width, columns) = (page.staged.clone(), self.columns.len(), columns.to_vec());
         let error = self.error("reading what was staged");
         tokio::task::spawn_blocking(move || {
-            if let Err(cause) = hand_over(&staged, width, &places, &sender) {
+            if let Err(cause) = hand_over(&staged, width, (&columns, &places), &sender) {
                 // Nobody listens any more: the reading was stopped, which is no failure.
                 let _ = sender.blocking_send(Err(RowsError::Failed(error(cause))));
             }
@@ -336,7 +336,7 @@ impl Source for TableSource {
 fn hand_over(
     staged: &staging::Staged,
     width: usize,
-    places: &[usize],
+    (columns, places): (&[String], &[usize]),
     sender: &mpsc::Sender<Result<Vec<Item>, RowsError>>,
 ) -> io::Result<()> {
     let mut line = 0;
@@ -344,8 +344,11 @@ fn hand_over(
     for chunk in staged.chunks(width) {
         for row in chunk? {
             line += 1;
-            let cells = places.iter().map(|&place| row.cells[place].clone()).collect();
-            items.push(Item::Row(Row { line, cells }));
+            let cells: Vec<String> = places.iter().map(|&place| row.cells[place].clone()).collect();
+            items.push(match cells.iter().position(|cell| staging::unreadable(cell)) {
+                Some(at) => Item::Bad(RowProblem::new(line, &columns[at], Reason::TextUnreadable)),
+                None => Item::Row(Row { line, cells }),
+            });
             if row.unmarked {
                 items.push(Item::Note(RowProblem::new(line, "", Reason::WatermarkMissing).as_note()));
             }

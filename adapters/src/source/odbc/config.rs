@@ -60,7 +60,7 @@ pub struct OdbcConfig {
     pub user: Option<String>,
     /// A file with the account's password, readable by the adapter's user alone.
     pub password_file: Option<PathBuf>,
-    /// How text is fetched: `wide` (UTF-16), `utf8` or `gbk`.
+    /// How text goes to the driver and comes from it: `wide` (UTF-16), `utf8` or `gbk`.
     #[serde(default)]
     pub encoding: Text,
     /// The schema (Oracle: the owner); needed where the table's name is not unique.

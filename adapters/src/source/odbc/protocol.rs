@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 pub const VERSION: u32 = 2;
 /// A longer message is a mistake.
 pub const LONGEST: usize = 64 << 20;
+/// What a cell begins with whose bytes are no text in the encoding; no text has this character, which is none
+/// (Unicode, 23.7 Noncharacters). What follows tells one such cell from another.
+pub const UNREADABLE: char = '\u{ffff}';
 
 /// What the adapter asks.
 #[derive(Serialize, Deserialize)]
@@ -22,7 +25,7 @@ pub enum Request {
         attributes: Vec<(String, String)>,
         /// Seconds.
         login_timeout_s: u32,
-        /// How text is fetched.
+        /// How text goes and comes.
         text: Text,
     },
     /// Begin a transaction.
@@ -77,7 +80,7 @@ impl std::fmt::Debug for Request {
     }
 }
 
-/// How text is fetched from a driver.
+/// How text goes to a driver and comes from it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Text {
@@ -106,7 +109,7 @@ pub enum Answer {
     Described(Vec<Column>),
     /// Tables and views.
     Offered(Vec<Offered>),
-    /// Some rows; more follow.
+    /// Some rows; more follow. A cell that is no text begins with [`UNREADABLE`].
     Rows(Vec<Vec<Option<String>>>),
     /// No more rows.
     End,

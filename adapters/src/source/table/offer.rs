@@ -111,8 +111,9 @@ impl<'a> Offers<'a> {
         let mut all: Vec<Vec<String>> = Vec::new();
         let mut answer = Answer::to(session.as_mut(), statement, self.reading);
         while let Some(chunk) = answer.next().await? {
-            let text = |cells: Vec<Option<String>>| cells.into_iter().map(Option::unwrap_or_default).collect();
-            all.extend(chunk.into_iter().map(text));
+            // What is no text tells nothing of a column.
+            let text = |cell: Option<String>| cell.filter(|cell| !super::staging::unreadable(cell)).unwrap_or_default();
+            all.extend(chunk.into_iter().map(|cells| cells.into_iter().map(text).collect()));
         }
         drop(answer);
         all.truncate(usize::try_from(rows).unwrap_or(usize::MAX));

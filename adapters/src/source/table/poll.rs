@@ -10,7 +10,7 @@ use super::{
     answer::Answer,
     mark::{self, Mark, MarkKind},
     place::{Place, Seen, Sum, Sweep},
-    staging::{Staged, Staging},
+    staging::{Staged, Staging, unreadable},
     statement::{At, Select, Statement},
 };
 
@@ -141,6 +141,7 @@ impl Poll<'_> {
                 return Err(io::Error::other(said));
             }
             sweep.at = tally.last.take();
+            readable(sweep.at.as_ref())?;
         }
         let digest = self.digest(place.generation, tally.rows, tally.sum);
         place.sweep = Some(sweep);
@@ -251,6 +252,17 @@ impl Poll<'_> {
         digest.copy_from_slice(context.finish().as_ref());
         digest
     }
+}
+
+/// Where a page ends is asked for with the next one, so it has to be text.
+fn readable(at: Option<&At>) -> io::Result<()> {
+    let Some(At { mark, keys }) = at else { return Ok(()) };
+    if keys.iter().flatten().chain([mark]).any(|cell| unreadable(cell)) {
+        let said = "the watermark or key of the row where a page ends is no text in the encoding configured: correct \
+                    the row, or name other key columns";
+        return Err(io::Error::new(io::ErrorKind::InvalidData, said));
+    }
+    Ok(())
 }
 
 /// What clocks show now, in UTC or in the hall.

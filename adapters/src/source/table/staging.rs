@@ -16,13 +16,18 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
 
-use crate::clock::Chance;
+use crate::{clock::Chance, source::odbc::protocol::UNREADABLE};
 
 /// Bytes encrypted together.
 const CHUNK: usize = 128 << 10;
 
-/// One row of a database: text, or NULL.
+/// One row of a database: text, or NULL, or what [`unreadable`] knows.
 pub(crate) type Cells = Vec<Option<String>>;
+
+/// Whether a cell's bytes are no text in the encoding that its database is said to have.
+pub(super) fn unreadable(cell: &str) -> bool {
+    cell.starts_with(UNREADABLE)
+}
 
 /// A row as it was staged.
 #[derive(Clone, Debug, PartialEq, Eq)]
