@@ -60,6 +60,7 @@ const RENEW: Todo = (
     "请运行 weft admin adapter renew；仍不成功则重新发放入网令牌",
     "weft admin adapter renew; if that fails, issue a new join token",
 );
+const RESYNC: Todo = ("请按提示执行 weft adapter resync", "give the command that the sentence names");
 const RECONCILE: Todo = (
     "请运行 weft adapter reconcile 查看差异，再以 --repair 补送",
     "weft adapter reconcile names what differs; --repair sends it again",
@@ -112,6 +113,7 @@ fn failing(seen: &Seen) -> Option<Standing> {
             "disk_full" | "disk_low" => SPACE,
             "reconcile_differs" => RECONCILE,
             "ledger_went_back" => LEDGER,
+            "state_recovered" => RESYNC,
             "key_not_accepted" => CONFIRM,
             _ => SEE,
         };

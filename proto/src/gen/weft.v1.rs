@@ -2939,7 +2939,7 @@ pub struct Heartbeat {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Trouble {
-    /// Stable: `disk_full`, `disk_low`, `key_not_accepted`, `ledger_went_back`, `reconcile_differs`.
+    /// Stable: `disk_full`, `disk_low`, `key_not_accepted`, `ledger_went_back`, `reconcile_differs`, `state_recovered`.
     #[prost(string, tag = "1")]
     pub trouble: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]

@@ -56,6 +56,7 @@ const TABLE: &[(&str, Change, AdapterState, &str)] = &[
     ("an old time without anything that waits", |seen| unsent(seen, 0, 0, DAY), Healthy, "well"),
     ("a key not accepted", |seen| unsent(seen, 3, 3, 1_000), Failing, "3 versions wait for their key"),
     ("a full disk", |seen| trouble(seen, "disk_full"), Failing, "the disk is full"),
+    ("a state that was lost", |seen| trouble(seen, "state_recovered"), Failing, "full"),
     ("a difference", |seen| trouble(seen, "reconcile_differs"), Failing, "full"),
     ("a source that stopped", |seen| at(seen, 1, At::Stopped), Failing, "source two has stopped"),
     ("a source away for a moment", |seen| at(seen, 0, At::Unreachable), Healthy, "well"),
